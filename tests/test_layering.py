@@ -45,6 +45,7 @@ ROWS = (
         "interrupt",
         "hub_files",
         "limits",
+        "allotment",
         "atomic",
         "batching",
         "lock",

@@ -198,6 +198,31 @@ def test_a_header_that_claims_what_the_file_has_not(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "preset, sizes",
+    [
+        ("pca", {"latent_dim": 2**62}),
+        ("ae", {"latent_dim": 10**12}),
+        ("vae", {"hidden": [2 * 10**9, 4]}),
+        ("ae", {"hidden": [4] * 20_000}),
+        ("made", {"hidden": [10**6]}),
+        ("maf", {"layers": 10**9}),
+        ("pixel-cnn", {"width": 2 * 10**4}),
+    ],
+)
+def test_sizes_that_are_claimed_of_a_model_whose_weights_are_few(
+    tmp_path, little_memory, preset, sizes
+):
+    """Refused before that much memory is taken; the true weights of no preset come near."""
+    model = rp.build(preset, Space((9,), "real") if preset == "maf" else Space((1, 4, 4), "binary"))
+    header = checkpoint.describe(model)
+    header["parameters"] |= sizes
+    file = tmp_path / "model.safetensors"
+    checkpoint.write_tensors(file, model.state_dict(), header)
+    with pytest.raises(ValueError, match="model.safetensors: does not describe a model of this"):
+        rp.load(file)
+
+
+@pytest.mark.parametrize(
     "text", ["[" * 10**5, '{"a": ' * 10**5, '{"n": ' + "9" * 10**5 + "}", "NaN"]
 )
 def test_json_that_overwhelms_its_parser(tmp_path, text):

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reparam import __version__, atomic
+from reparam.allotment import Allotment
 from reparam.atomic import write_atomically
 from reparam.hub_files import CONFIG_FILE, HubName, fetch, is_on_hub
 from reparam.limits import check
@@ -148,7 +149,8 @@ def filled(
 ) -> Model:
     """The model that a header describes, in evaluation mode, with these tensors as its weights."""
     if model is None:
-        model = rebuild(header, file)
+        with Allotment(sum(tensor.nbytes for tensor in tensors.values())):
+            model = rebuild(header, file)
     model.to(_precision(header, file))
     fill(model, tensors, file)
     names, origin = header.get("class_names"), header.get("origin")
