@@ -32,6 +32,7 @@ ROWS = (
         "rounding",
         "conditions",
         "degradation",
+        "inspectable",
         "inspection",
         "memory",
         "config",

@@ -175,7 +175,7 @@ def test_more_that_composes_trains(text, space):
         ("denoising-ae corruption=gaussian independent=true", "independent: Gaussian noise"),
         ("sigma-vae likelihood=normal", "likelihood: no parameter of sigma-vae"),
         ("cvae conditional=false", "conditional: no parameter of cvae"),
-        ("made given=gray", "per_class; cvae, gan, pixel-cnn, .*, regression have given$"),
+        ("made given=gray", "per_class; cvae, pixel-cnn, .*, gan, regression have given$"),
         ("ae-gmm latent_dim=3", r"latent_dim: .* \(did you mean codec.latent_dim\?\)"),
         ("beta-vae latent_dim=0", "^latent_dim: expected a whole number of at least 1, got '0'"),
         ("beta-vae beta=-1", "^beta: expected a number of at least 0, got '-1'"),

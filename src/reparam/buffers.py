@@ -1,4 +1,4 @@
-"""Buffers that keep their precision."""
+"""Buffers that keep their precision, and those that describe data."""
 
 from __future__ import annotations
 
@@ -33,3 +33,7 @@ class Float64Buffers(nn.Module):
             if moved.device.type != "mps":
                 self._buffers[name] = buffer.to(moved.device)
         return self
+
+
+class OfData(nn.Module):
+    """A module whose buffers describe the training data and are no part of what was learned."""

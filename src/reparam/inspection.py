@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from reparam.degradation import Degradation
 from reparam.distribution import Distribution
@@ -240,10 +240,6 @@ class SamplesNotFinite(RuntimeWarning):
     """Samples have entries that are infinite or NaN, and which part of the model made them."""
 
 
-class OfData(nn.Module):
-    """A module whose buffers describe the training data and are no part of what was learned."""
-
-
 @runtime_checkable
 class DrawnByChains(Protocol):
     """A model whose draws are the ends of Markov chains."""
@@ -315,36 +311,3 @@ class Assigns(Protocol):
     def assigned(self, x: Tensor) -> Tensor:
         """How much each x belongs to each of K prototypes, (B, K); rows sum to 1."""
         ...
-
-
-class Inspectable:
-    """What every encoder can be asked; those that have it override the answer."""
-
-    def pooled(self, code: Tensor) -> Tensor:
-        """Real codes as vectors (B, E): of a grid of them their mean over its places."""
-        return code.flatten(2).mean(2) if code.ndim == 4 else code.flatten(1)
-
-    def stack(self) -> tuple[nn.Module, ...]:
-        """The layers that make the code, in the order in which x passes them; () of others."""
-        return ()
-
-    @property
-    def noise(self) -> Noise | None:
-        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
-        return None
-
-    def filters(self) -> Filters | None:
-        """One picture of weights per entry of the code; None where no single layer has them."""
-        return None
-
-    def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
-        """log |det ∂code/∂x| of real x, (B,); None where a code has not as many entries."""
-        return None
-
-    def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:
-        """Codes on their way to data, member by member; none where there is but one step."""
-        return []
-
-    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
-        """Activations of the units whose mean a penalty holds; None where none does."""
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from reparam.exchange import Batch as Batch
 from reparam.exchange import LogPartition as LogPartition
 from reparam.exchange import LogProb as LogProb
 from reparam.exchange import Loss as Loss
-from reparam.inspection import FromNoise, Inspectable, Judgment
+from reparam.inspectable import Inspectable
 from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
@@ -35,6 +35,9 @@ from reparam.space import (
     trusted,
 )
 from reparam.space import Space as Space
+
+if TYPE_CHECKING:
+    from reparam.inspection import FromNoise, Judgment
 
 Keeps = Literal["best", "last"]
 # How log p(x) is had: in closed form or by the chain rule, by a bound, a chain, an ODE solver.
@@ -463,20 +466,14 @@ class LatentVariable(Codec, Density):
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
         samples = samples if self.log_prob_draws else 1  # of a point mass all are the same
-        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            return self._bound(x, c, samples, generator)
-
-    def _bound(
-        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
-    ) -> LogProb:
-        bounded = True
+        bounded, graph = True, torch.is_grad_enabled() and x.requires_grad
 
         def draw(k: int) -> Tensor:
             nonlocal bounded
             values, bounded = self._log_weights(x, c, posterior, k, generator)
             return values
 
-        with trusted():
+        with torch.set_grad_enabled(graph), trusted():
             posterior = self.posterior(x, c)
             value = numerics.log_mean_exp_of(draw, samples, self._draws_of_each(x), x)
         return LogProb(value, "lower bound" if bounded else "estimate", samples)

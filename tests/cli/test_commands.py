@@ -6,12 +6,14 @@ import inspect
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import reparam as rp
+from reparam.cli.commands import GROUPS, flowing, summary
 from reparam.cli.complete import complete
 
 
@@ -19,8 +21,9 @@ def test_help_lists_the_commands_without_loading_what_they_need():
     """The page of the program, and that of every command that it lists."""
     script = (
         "import sys\n"
-        "from reparam.cli.main import GROUPS, main\n"
-        "for name in ['', *(c.__name__ for group in GROUPS.values() for c in group)]:\n"
+        "from reparam.cli.commands import GROUPS\n"
+        "from reparam.cli.main import main\n"
+        "for name in ['', *(c.partition(':')[2] for group in GROUPS.values() for c in group)]:\n"
         "    sys.argv = ['reparam', *name.split(), '--help']\n"
         "    try:\n        main()\n    except SystemExit as ended:\n        assert not ended.code\n"
         "late = {'torch', 'numpy', 'matplotlib', 'PIL', 'rich.progress', 'multiprocessing'}\n"
@@ -36,6 +39,29 @@ def test_help_lists_the_commands_without_loading_what_they_need():
     more += " compress decompress"
     for name in [*commands.split(), *more.split()]:
         assert name in first and any(page.startswith(f"{name} ") for page in pages)
+
+
+def test_a_list_of_commands_imports_none_of_them():
+    """Nor what they share: options, data, limits."""
+    script = (
+        "import sys\n"
+        "from reparam.cli.main import main\n"
+        "sys.argv = ['reparam', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "print(*(name for name in sys.modules if name.startswith('reparam.')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    inside = {"cli", "cli.commands", "cli.main", "cli.messages", "interrupt", "terminal"}
+    assert set(done.stdout.splitlines()[-1].split()) == {f"reparam.{name}" for name in inside}
+
+
+@pytest.mark.parametrize("command", [c for group in GROUPS.values() for c in group])
+def test_the_list_says_what_the_command_says_of_itself(command):
+    module, _, name = command.partition(":")
+    function = getattr(import_module(f"reparam.cli.{module}"), name)
+    assert summary(command) == flowing(function).partition("\n\n")[0]
+    assert summary(command).endswith(".")
 
 
 def test_help_is_wrapped_by_the_terminal_alone(reparam, monkeypatch):

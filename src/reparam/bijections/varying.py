@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.buffers import Float64Buffers
-from reparam.inspection import OfData
+from reparam.buffers import Float64Buffers, OfData
 from reparam.model import Space
 
 

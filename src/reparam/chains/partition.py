@@ -8,10 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from reparam.buffers import Float64Buffers
+from reparam.buffers import Float64Buffers, OfData
 from reparam.chains.enumeration import MOST_BITS, refuse_beyond
 from reparam.exchange import LogPartition
-from reparam.inspection import OfData
 from reparam.limits import Count, Several, limited
 
 By = Literal["auto", "enumerate", "annealed"]

@@ -1,72 +1,18 @@
-"""The command line: commands from a few modules, and one way for errors to end."""
+"""The command line: commands by name, each imported when called, and one way to end errors."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import (
-    anomaly,
-    classify,
-    cluster,
-    code_files,
-    complete,
-    compress,
-    decompress,
-    denoise,
-    disentangle,
-    draw,
-    edit,
-    explore,
-    export,
-    figure,
-    finetune,
-    look,
-    paths,
-    probe,
-    publish,
-    restore,
-    train,
-    transfer,
-    tree,
-    use,
-    vary,
-)
+from reparam.cli.commands import GROUPS, OPTIONS, flowing, summary, usage
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
-from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
 from reparam.terminal import printable, spell_out
-
-
-def usage(command: Callable[..., None]) -> str:
-    """The form of a command, in brackets what may be left out.
-
-    >>> usage(look.data)
-    'Usage: reparam data [SOURCE] [OPTIONS]'
-    """
-    words = ["Usage: reparam", command.__name__]
-    for p in inspect.signature(command).parameters.values():
-        name = p.name.upper()
-        if p.kind is p.VAR_POSITIONAL:
-            words.append("[KEY=VALUE ...]" if p.name == "parameters" else f"[{name} ...]")
-        elif p.kind is p.POSITIONAL_ONLY:
-            words.append(name if p.default is p.empty else f"[{name}]")
-        elif p.default is p.empty:
-            words.append(f"--{p.name} PATH")
-    return " ".join([*words, *(["[OPTIONS]"] if command is not look.models else [])])
-
-
-def flowing(command: Callable[..., None]) -> str:
-    """What a command does, a line for each paragraph: terminals wrap at a width of their own."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
 
 app = App(
     name="reparam",
@@ -78,50 +24,21 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-GROUPS = {
-    "Data and models": (look.models, look.data, look.gallery, draw.draw),
-    "Train and measure": (
-        train.fit,
-        train.resume,
-        look.evaluate,
-        train.compare,
-        disentangle.disentangle,
-        probe.probe,
-        finetune.finetune,
-        transfer.transfer,
-        figure.figure,
-        tree.taxonomy,
-    ),
-    "Use a run": (
-        use.sample,
-        use.reconstruct,
-        code_files.encode,
-        code_files.decode,
-        denoise.denoise,
-        complete.complete,
-        restore.restore,
-        anomaly.anomaly,
-    ),
-    "Edit and classify": (
-        paths.interpolate,
-        paths.traverse,
-        edit.edit,
-        vary.vary,
-        classify.classify,
-        cluster.cluster,
-    ),
-    "Compress": (compress.compress, decompress.decompress),
-    "Play": (explore.explore,),
-    "Take elsewhere": (export.export, publish.push, publish.card),
-}
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
-    for place, command in enumerate(commands):
-        words = {"help": flowing(command), "usage": usage(command)}
-        path = f"{command.__module__}:{command.__name__}"  # options are read when it is called
-        app.command(path, group=group, sort_key=place, **words)
+    for place, command in enumerate(commands):  # which is imported when it is called
+        path, about = f"reparam.cli.{command}", summary(command)
+        app.command(path, group=group, sort_key=place, help=about)
 for flag in ("--help", "--version"):
     app[flag].group = OPTIONS
+
+
+def describe(words: list[str]) -> None:
+    """Let the help of the command that is called say all about it."""
+    if words and not words[0].startswith("-") and words[0] in app:
+        called = app[words[0]]
+        assert callable(called.default_command)
+        called.usage, called.help = usage(called.default_command), flowing(called.default_command)
 
 
 def main() -> None:
@@ -131,6 +48,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         with terminable():
+            describe(words)
             app(words, exit_on_error=False, print_error=False)
         sys.exit(0 if words else 2)  # without a command that was the help
     except CycloptsError as error:

@@ -24,7 +24,6 @@ def option(*names: str, **words: Any) -> Parameter:
     return Parameter(name=names or None, negative=(), **words)
 
 
-OPTIONS = Group("Options", sort_key=7)  # after the groups of commands
 DATA, TRAINING = Group("Data", sort_key=8), Group("Training", sort_key=9)
 Force = Annotated[bool, option(show_default=False, help="Overwrite what lies there.")]
 

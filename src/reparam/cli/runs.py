@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from reparam.cli.options import OPTIONS, PATH
+from reparam.cli.commands import OPTIONS
+from reparam.cli.options import PATH
 from reparam.hub_files import CONFIG_FILE, PLACES, HubName, is_on_hub
 
 if TYPE_CHECKING:

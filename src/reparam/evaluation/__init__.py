@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reparam.buffers import OfData
 from reparam.coding.leaves import coder
 from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
@@ -41,7 +42,7 @@ from reparam.evaluation.samples import (
     too_few,
 )
 from reparam.evaluation.scores import Score, Scores, ScoreTable, finite
-from reparam.inspection import Classifies, OfData
+from reparam.inspection import Classifies
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.train import History

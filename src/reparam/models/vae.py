@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.inspection import Judgment
 from reparam.model import (
     Batch,
     Descend,
@@ -31,6 +31,9 @@ from reparam.model import (
 from reparam.models.conditional import Conditional
 from reparam.nets import norm
 from reparam.objectives.bounds import DECODER, ELBO, Objective
+
+if TYPE_CHECKING:
+    from reparam.inspection import Judgment
 
 
 class VAE(Conditional, LatentVariable):

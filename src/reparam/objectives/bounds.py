@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
-from reparam.inspection import Judgment
 from reparam.limits import Count, limited
 from reparam.model import (
     Distribution,
@@ -22,8 +21,11 @@ from reparam.model import (
     Player,
     Space,
 )
-from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
+
+if TYPE_CHECKING:
+    from reparam.inspection import Judgment
+    from reparam.objectives.latent_penalties import LatentPenalty
 
 DECODER = "decoder"  # the player of an objective that trains it apart
 
@@ -135,7 +137,7 @@ class ELBO(Objective):
 
     @property
     def parts(self) -> tuple[LatentPenalty, ...]:
-        return cast(tuple[LatentPenalty, ...], tuple(self.penalties))
+        return cast("tuple[LatentPenalty, ...]", tuple(self.penalties))
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)

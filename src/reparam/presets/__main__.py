@@ -12,26 +12,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reparam.model import Codec, Completer, Density, Generator, LatentVariable
-from reparam.presets import Preset, by_family
+from reparam.presets.registry import all_presets
 
 ROLES = (Codec, Generator, Completer, Density, LatentVariable)
 
 
-def listed() -> list[Preset]:
-    """All presets, family by family."""
-    return [preset for presets in by_family().values() for preset in presets]
-
-
 def models() -> str:
     """What each preset is, and its paper."""
-    rows = ((f"`{p.name}`", p.summary.replace("|", "\\|"), p.paper) for p in listed())
+    rows = ((f"`{p.name}`", p.summary.replace("|", "\\|"), p.paper) for p in all_presets())
     return table(("model", "what it is", "paper"), rows)
 
 
 def roles() -> str:
     """Which words of the vocabulary each preset is, and on which data its log p(x) is exact."""
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for p in listed():
+    for p in all_presets():
         words = ("✓" if issubclass(p.model, role) else "" for role in ROLES)
         kinds = ", ".join(p.exact)
         alike[*words, f"{kinds}, {p.exact_where}" if p.exact_where else kinds].append(f"`{p.name}`")

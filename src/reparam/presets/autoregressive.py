@@ -27,7 +27,7 @@ from reparam.presets.given import GivenOptions
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
 from reparam.presets.registry import KINDS, PURE, Accepts, preset
 from reparam.presets.steps import QUICKER
-from reparam.presets.vaes import PixelVAEOptions
+from reparam.presets.vaes import LatentOptions
 
 FAMILY = "Autoregressive models"
 OBJECTIVE = "max Σᵢ log p(xᵢ | x₁, …, xᵢ₋₁)"
@@ -395,6 +395,11 @@ def image_transformer(
     """
     sizes = {"width": width, "layers": layers, "heads": heads}
     return options.build(space, CausalTransformer, dropout=dropout, **sizes)
+
+
+@dataclass(frozen=True)
+class PixelVAEOptions(PixelOptions, LatentOptions):
+    """What a VAE takes whose p(x|z) is autoregressive."""
 
 
 @preset(

@@ -10,8 +10,8 @@ from reparam.limits import Share
 from reparam.model import Encoder, Model, Space
 from reparam.models.classifier import Classifier, Features, Tune
 from reparam.presets.registry import (
-    PRESETS,
     Accepts,
+    all_presets,
     find_preset,
     parse_assignments,
     preset,
@@ -62,7 +62,7 @@ def classifier(
 
 def encoders() -> str:
     """Some presets that make codes, for messages."""
-    names = (p.name for p in PRESETS.values() if issubclass(p.model, Encoder))
+    names = (p.name for p in all_presets() if issubclass(p.model, Encoder))
     return listed([name for name in names if name != "classifier"], 5)
 
 

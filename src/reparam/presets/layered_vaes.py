@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from reparam.distributions.hierarchies import (
     BottomUpPosterior,
@@ -19,10 +22,23 @@ from reparam.objectives.bounds import ELBO, IWAE, Objective
 from reparam.objectives.weightings import FreeBits, Schedule
 from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import Accepts, preset
-from reparam.presets.vaes import LayeredOptions, rising
+from reparam.presets.vaes import NetworkOptions, rising
 
 FAMILY = "VAEs of several layers"
 OBJECTIVE = "max E_q log p(x|z) − Σₗ KL(q(zₗ) ‖ p(zₗ | z above))"
+
+
+@dataclass(frozen=True)
+class LayeredOptions(LikelihoodOptions, NetworkOptions):
+    """What VAEs of several stochastic layers of vectors take.
+
+    Args:
+        latent_dims: entries of each layer, the one next to x first.
+        between: widths of the networks between the layers.
+    """
+
+    latent_dims: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 16)
+    between: tuple[Count, ...] = (64,)
 
 
 @preset(

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Final
 
 from reparam.model import Approximation, Density, Generator, Model, Space
-from reparam.presets.registry import PRESETS, Preset, build, by_family
+from reparam.presets.registry import PRESETS, Preset, all_presets, build
 
 Place = tuple[str, ...]  # the names of the branches from the root to a model, the root left out
 
@@ -80,7 +80,7 @@ def places() -> dict[str, Place | None]:
     >>> places()["vae"], places()["ae"]
     (('explicit', 'approximate', 'variational'), None)
     """
-    return {p.name: _usual_place(p.name) for presets in by_family().values() for p in presets}
+    return {p.name: _usual_place(p.name) for p in all_presets()}
 
 
 def branches() -> Iterator[Place]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from inspect import isclass
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import torch
@@ -16,7 +17,7 @@ from reparam.bijections.shape import even_sides
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import Column, DataKind, Density, Model, Space
-from reparam.models.per_class import PerClass
+from reparam.presets.catalog import Catalog
 from reparam.presets.given import spelled
 from reparam.space import ColumnKind
 from reparam.wording import did_you_mean, listed
@@ -284,7 +285,7 @@ class Preset:
                 meant = MEANT.get(name)
                 hint = did_you_mean(meant if meant in known else name, known)
                 valid = ", ".join(known)
-                having = [one.name for one in PRESETS.values() if name in one.parameters]
+                having = [one.name for one in all_presets() if name in one.parameters]
                 where = f"; {listed(having, MOST_HAVING)} have {name}" if len(having) > 1 else ""
                 raise ValueError(
                     f"{name}: no parameter of {self.name}{hint}; it has {valid}{where}"
@@ -314,7 +315,7 @@ class Preset:
             chosen = {field: values.pop(typed) for field, typed in names if typed in values}
             shared[argument] = options(**chosen)
         build = partial(self.build, **shared, **values)
-        model = PerClass(space, build) if per_class else build(space)
+        model = _of_each_class(space, build) if per_class else build(space)
         special = {n: value for n, value in given.items() if value != self.parameters[n].default}
         model.recipe = {"preset": self.name, "parameters": special}
         return model
@@ -324,7 +325,13 @@ class Preset:
         return {name: p.default for name, p in self.parameters.items()} | dict(parameters)
 
 
-PRESETS: dict[str, Preset] = {}
+def _of_each_class(space: Space, build: Builder) -> Model:
+    from reparam.models.per_class import PerClass  # here: few models are of classes
+
+    return PerClass(space, build)
+
+
+PRESETS: Catalog[Preset] = Catalog("reparam.presets", Path(__file__).parent, "preset")
 # In what order families are listed, from what a reader knows; others follow.
 FAMILIES = (
     "Linear projections",
@@ -350,11 +357,16 @@ def by_family() -> dict[str, list[Preset]]:
     return {family: presets for family, presets in found.items() if presets}
 
 
+def all_presets() -> list[Preset]:
+    """All presets, family by family."""
+    return [one for presets in by_family().values() for one in presets]
+
+
 def preset(
     name: str,
     *,
     paper: str,
-    train: Training | None = None,
+    train: Training = Preset.train,
     defaults: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
     exact: tuple[DataKind, ...] = (),
@@ -366,10 +378,9 @@ def preset(
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
-        if name in PRESETS:
-            raise ValueError(f"preset: {name!r} is registered already")
         changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where, objective)
-        PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
+        made = Preset(name, build, paper, train, *changes)
+        PRESETS.register(name, made, build.__module__)
         return build
 
     return register

@@ -6,30 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from msgspec import Meta
 from torch import nn
 
 from reparam import nets
-from reparam.bijections.autoregressive import AutoregressiveTransform
-from reparam.bijections.base import Bijection, Chain, Inverse
-from reparam.bijections.masked_affine import MaskedAffine
-from reparam.bijections.planar import Planar, Radial
-from reparam.bijections.shape import Reverse
-from reparam.bijections.transforms import Spline
 from reparam.degradation import Degradation
 from reparam.distributions.likelihoods import Likelihood, Normal, Scale
 from reparam.distributions.posteriors import (
     DiagonalNormal,
-    FlowPosterior,
     FullNormal,
     GumbelSoftmax,
     NormalMixture,
     Posterior,
 )
 from reparam.distributions.priors import (
-    AutoregressivePrior,
     ClassConditional,
-    FlowPrior,
     MixturePrior,
     Prior,
     StandardNormal,
@@ -39,11 +29,10 @@ from reparam.distributions.priors import (
 from reparam.limits import Count, Limited, NonNegative, Positive, Whole
 from reparam.model import Space
 from reparam.models.vae import VAE
-from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.given import GivenOptions
-from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
+from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
 
@@ -156,12 +145,9 @@ class LatentOptions(NetworkOptions, CodeSize):
             return NormalMixture(latent_dim, self.components)
         if self.posterior == "categorical":
             return GumbelSoftmax(latent_dim, self.categories)
-        if self.posterior in ("iaf", "spline"):
-            one = MaskedAffine if self.posterior == "iaf" else _masked_spline
-            maps = [Inverse(one(latent_dim, (64,), 2 * latent_dim)) for _ in range(self.flows)]
-            return FlowPosterior(latent_dim, Chain(*_reversed_between(maps)))
-        kind = Planar if self.posterior == "planar" else Radial
-        return FlowPosterior(latent_dim, Chain(*(kind(latent_dim) for _ in range(self.flows))))
+        from reparam.presets.flow_latents import flow_posterior  # here: most are no flows
+
+        return flow_posterior(self.posterior, latent_dim, self.flows)
 
     def p_z(self, q_z: Posterior, encoder: nn.Module, space: Space) -> Prior:
         """The prior for draws of the posterior."""
@@ -174,17 +160,17 @@ class LatentOptions(NetworkOptions, CodeSize):
             if space.columns:
                 raise ValueError("prior: vamp learns inputs, which names and missing cells are not")
             return VampPrior(encoder, q_z, space.shape, self.components)
-        if self.prior in ("flow-affine", "flow-spline"):
-            one = MaskedAffine if self.prior == "flow-affine" else _masked_spline
-            maps = [one(latent_dim) for _ in range(4)]
-            return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
-        if self.prior == "autoregressive":
-            return AutoregressivePrior(MADE((latent_dim,), 2, (64,), gain=0.1))
         if self.prior == "class":
             if space.classes is None or space.attributes is not None:
                 raise ValueError("prior: class needs data with labels and no attributes")
             return ClassConditional(latent_dim, space.classes)
-        return StandardNormal(latent_dim)
+        if self.prior in ("auto", "standard"):
+            return StandardNormal(latent_dim)
+        from reparam.presets.flow_latents import autoregressive_prior, flow_prior  # as above
+
+        if self.prior == "autoregressive":
+            return autoregressive_prior(latent_dim)
+        return flow_prior(self.prior, latent_dim)
 
 
 @dataclass(frozen=True)
@@ -200,41 +186,9 @@ class GivenVAEOptions(GivenOptions, VAEOptions):
     """What a VAE takes that is conditional on a class, or on what is left of x."""
 
 
-@dataclass(frozen=True)
-class PixelVAEOptions(PixelOptions, LatentOptions):
-    """What a VAE takes whose p(x|z) is autoregressive."""
-
-
-@dataclass(frozen=True)
-class LayeredOptions(LikelihoodOptions, NetworkOptions):
-    """What VAEs of several stochastic layers of vectors take.
-
-    Args:
-        latent_dims: entries of each layer, the one next to x first.
-        between: widths of the networks between the layers.
-    """
-
-    latent_dims: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 16)
-    between: tuple[Count, ...] = (64,)
-
-
 def rising(steps: int) -> Weighting:
     """Weight 1 of the rate after a linear rise over so many optimizer steps, or at once."""
     return Schedule(steps=steps) if steps else Beta(1.0)
-
-
-def _masked_spline(
-    latent_dim: int, hidden: Sequence[int] = (64,), context: int = 0
-) -> AutoregressiveTransform:
-    """What ``MaskedAffine`` is, of splines; the identity at first."""
-    spline = Spline()
-    network = MADE((latent_dim,), spline.parameters, hidden, context=context, gain=0.0)
-    return AutoregressiveTransform(spline, network)
-
-
-def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
-    """The maps with the entries reversed between each two, so that none is always the first."""
-    return [part for one in maps for part in (one, Reverse())][:-1]
 
 
 @preset(
