@@ -11,7 +11,7 @@ from reparam.nets import causal_conv
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, raster_ranks
 from reparam.nets.causal_conv import CausalConv, Line, channel_groups
 from reparam.nets.pixels import PixelNetwork
-from reparam.nets.wavefront import wavefront_slope, wavefronts
+from reparam.nets.wavefront import Stack, wavefront_slope, wavefronts
 
 F64 = torch.float64
 PLAIN = [
@@ -112,6 +112,7 @@ def test_every_position_lies_on_one_wavefront_after_all_it_sees():
 WALKED: list[tuple[type[AutoregressiveNetwork], dict]] = [
     (rp.PixelCNN, {"layers": 2, "first_kernel": 5}),
     (rp.PixelCNN, {"layers": 1, "first_kernel": 3, "kernel": 5, "residual": True}),
+    (rp.PixelCNN, {"layers": 2, "first_kernel": 3, "residual": True}),
     (rp.PixelCNN, {"layers": 0, "first_kernel": 19}),  # steeper than wide: pixel by pixel
     (rp.GatedPixelCNN, {"layers": 2, "first_kernel": 5}),
     (rp.GatedPixelCNN, {"layers": 0, "first_kernel": 3}),
@@ -142,6 +143,17 @@ def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
     with torch.no_grad():
         network.generate(3, draw, given)
     torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
+
+
+def test_inputs_of_two_rows_are_kept_only_while_they_are_seen():
+    """For s + 3 wavefronts: memory does not grow with the width but by the wavefronts there are."""
+    rows, units, height, slope = 4, 8, 12, 2
+    sizes = [
+        Stack([CausalConv(units, units, 3)], rows, (height, width), slope, None).size
+        for width in (20, 40)
+    ]
+    assert sizes[1] - sizes[0] == 20 * units
+    assert sizes[1] < 0.25 * rows * units * height * 40
 
 
 @pytest.mark.parametrize("cls", [rp.PixelCNN, rp.PixelRNN, rp.CausalTransformer])

@@ -78,8 +78,8 @@ class AutoregressiveDistribution(Distribution):
         """
         assert isinstance(self.member, int)
         dtype = self.context.dtype
-        x = self.context.new_zeros(self.rows, *self.conditional.space.shape)
-        values = x.view(self.network.layout(self.rows))
+        parts: list[Tensor] = []  # put where they belong at the end, in one go
+        order: list[int] = []
         varies = None if self.varies is None else self.varies.flatten()
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
@@ -89,10 +89,14 @@ class AutoregressiveDistribution(Distribution):
             value = visit(likelihood.distribution(own.to(dtype)), sites)
             if varies is not None:
                 value = torch.where(varies[sites], value, 0.0)
-            values[..., sites] = value
+            parts.append(value)
+            order.extend(range(sites.start, sites.stop, sites.step or 1))
             return self._seen(value, sites)
 
         self.network.generate(self.rows, draw, self.context, self.member)
+        x = self.context.new_empty(self.rows, *self.conditional.space.shape)
+        values = x.view(self.network.layout(self.rows))
+        values[..., order] = torch.cat(parts, -1).to(dtype)
         return x
 
     def part(self, x: Tensor, sites: slice) -> Tensor:

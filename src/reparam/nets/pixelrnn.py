@@ -47,6 +47,10 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
     @abstractmethod
+    def of_states_above(self) -> Tensor:
+        """The weights of what gates see of states in the row above, (4 width, ·)."""
+
+    @abstractmethod
     def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
 
 
@@ -97,9 +101,10 @@ class RecurrentWalk(ABC):
         self, layer: RecurrentLayer, rows: int, grid: Sequence[int], context: Tensor | None
     ) -> None:
         conv, out = layer.input_to_state, layer.out
-        self.columns, self.width, self.order = grid[1], layer.width, conv.by_group
-        self.bias, self.own, self.out = conv.biases(context), conv.kernels(), out.kernels()
-        self.bias = self.bias[..., self.order]
+        self.columns, self.width = grid[1], layer.width
+        self.own, self.out = conv.kernels(), out.kernels()
+        self.bias = conv.biases(context)[..., conv.by_group]
+        self.above = layer.of_states_above()[conv.by_group]
         self.sums = out.weight.new_empty(rows, self.columns, 4 * self.width)
         self.added = out.bias.expand(rows, self.columns, -1).clone()
         self.x, self.seen, self.before, self.cell, self.h = self._buffers(layer)
@@ -125,11 +130,11 @@ class RecurrentWalk(ABC):
     def begin_row(self, row: int) -> None:
         """What the row needs of those above."""
 
-    def _sum(self, row: int, above: Tensor) -> None:
-        """Start the row's sums from the biases and what its states above give, (B, W, 4 width)."""
+    def _sum(self, row: int, states: Tensor) -> None:
+        """Start the row's sums from the biases and the states above that gates see, (B, W, ·)."""
         sites = slice(row * self.columns, (row + 1) * self.columns)
         bias = self.bias if self.bias.shape[1] == 1 else self.bias[:, sites]
-        torch.add(above[..., self.order], bias, out=self.sums)
+        torch.add(F.linear(states, self.above), bias, out=self.sums)
 
     def step(self, x: Tensor, column: int, group: int) -> Tensor:
         """The output of a group of units at one pixel, (B, units)."""
@@ -165,21 +170,27 @@ class RowLSTM(RecurrentLayer):
             rows.append(h)
         return x + self.out(torch.stack(rows, 2))
 
+    def of_states_above(self) -> Tensor:
+        return self.state_to_state.weight.transpose(1, 2).flatten(1)  # column by column
+
     def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _RowWalk(self, rows, grid, context)
 
 
 class _RowWalk(RecurrentWalk):
     def _buffers(self, layer: RecurrentLayer) -> tuple[Tensor, ...]:
-        assert isinstance(layer, RowLSTM)
-        self.state_to_state = layer.state_to_state
-        wide = self.added.new_zeros(len(self.added), 1 + self.columns, self.width)  # and a margin
-        seen = wide.unfold(1, 2, 1).transpose(2, 3).flatten(2)
-        cell, h = torch.zeros_like(self.added), torch.zeros_like(self.added)
-        return wide[:, 1:], seen, cell, cell, h
+        shape = len(self.added), 1 + self.columns + 1, self.width  # with margins of zeros
+        x, h = self.added.new_zeros(shape), self.added.new_zeros(shape)
+        cell, self.states = torch.zeros_like(self.added), _side_by_side(h, 3)
+        return x[:, 1:-1], _side_by_side(x[:, :-1], 2), cell, cell, h[:, 1:-1]
 
     def begin_row(self, row: int) -> None:
-        self._sum(row, self.state_to_state(self.h.transpose(1, 2)).transpose(1, 2))
+        self._sum(row, self.states)
+
+
+def _side_by_side(row: Tensor, count: int) -> Tensor:
+    """Views of so many consecutive columns of (B, W, n), (B, W − count + 1, count · n)."""
+    return row.unfold(1, count, 1).transpose(2, 3).flatten(2)
 
 
 class Diagonal(nn.Module):
@@ -253,6 +264,9 @@ class DiagonalBiLSTM(RecurrentLayer):
         below = F.pad(self.right_out(right), (0, 0, 1, 0))[:, :, :-1]
         return x + self.out(left) + below
 
+    def of_states_above(self) -> Tensor:
+        return self.from_left.above.weight
+
     def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _DiagonalWalk(self, rows, grid, context)
 
@@ -276,7 +290,7 @@ class _DiagonalWalk(RecurrentWalk):
     def begin_row(self, row: int) -> None:
         if row:
             self._sweep_from_the_right()
-        self._sum(row, self.layer.from_left.above(self.h))
+        self._sum(row, self.h)
 
     def _sweep_from_the_right(self) -> None:
         """States from the right of the row that is complete now, and what the next adds of them."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from reparam.limits import Count, Whole, limited
 from reparam.model import Column
@@ -21,42 +20,58 @@ class _Steps:
     """A block of causal attention for one place after the other: (B, width) → (B, width).
 
     Keys and values of the places so far are kept as products read them, those of every head in a
-    matrix: keys with the places innermost, values with their entries.
+    matrix: keys with the places innermost, values with their entries. All else of a step is
+    computed in the same buffers, of which views are made once.
     """
 
     def __init__(self, block: AttentionBlock, rows: int, places: int) -> None:
         attention = block.attention
-        mlp = [layer for layer in block.mlp if isinstance(layer, nn.Linear)]
-        layers = (attention.project, attention.out, *mlp)
-        self.project, self.out, self.first, self.second = [
-            (layer.bias.clone(), layer.weight.T.contiguous()) for layer in layers
-        ]
-        self.heads, width = attention.heads, len(attention.out.weight)
-        self.width, self.size = (width,), width // self.heads
-        for part in self.project:
-            part[..., :width] *= self.size**-0.5  # of queries, instead of products with keys
-        self.second[1].mul_(0.5)  # 2 GELU(h) = h + h erf(h / √2)
+        linear = [layer for layer in block.mlp if isinstance(layer, nn.Linear)]
+        self.first, self.out = _as_read(linear[0]), _as_read(attention.out)
+        width = len(attention.out.weight)
+        heads, self.width = attention.heads, (width,)
+        batch, size = rows * heads, width // heads
+        bias, weight = _as_read(attention.project)
+        self.bias = bias.view(3, 1, width)  # of queries, keys and values
+        self.project = weight.view(width, 3, width).transpose(0, 1).contiguous()
+        for part in (self.bias, self.project):
+            part[0] *= size**-0.5  # instead of products with keys
+        # GELU(√2 h) = (h + h erf h) / √2
+        for part in self.first:
+            part.mul_(0.5**0.5)
+        bias, weight = _as_read(linear[1])
+        self.second = torch.cat([weight.mul_(0.5**0.5), bias[None]])
         norms = [norm for norm in block.norms if isinstance(norm, nn.LayerNorm)]
         self.norms = [(norm.weight, norm.bias, norm.eps) for norm in norms]
-        weight, batch = attention.out.weight, rows * self.heads
-        self.keys = weight.new_empty(batch, self.size, places)
-        self.values = weight.new_empty(batch, places, self.size)
+        self.keys = weight.new_empty(batch, size, places)
+        self.values = weight.new_empty(batch, places, size)
         self.key_at, self.value_at = self.keys.unbind(2), self.values.unbind(1)
+        self.split = weight.new_empty(3, rows, width)
+        query, self.key, self.value = self.split.view(3, batch, size).unbind()
+        self.query = query.unsqueeze(1)
+        self.read = weight.new_empty(rows, width)
+        self.read_by_head = self.read.view(batch, 1, size)
+        self.hidden = weight.new_ones(rows, 4 * width + 1)  # and a 1, whose weights are a bias
+        self.units = self.hidden[:, :-1]
 
     def step(self, h: Tensor, place: int) -> Tensor:
         """The output at a place, all before it having been stepped."""
-        n, (bias, weight) = F.layer_norm(h, self.width, *self.norms[0]), self.project
-        split = torch.addmm(bias, n, weight).view(len(h), 3, self.heads, self.size)
-        query, key, value = (part.reshape(-1, self.size) for part in split.unbind(1))
-        self.key_at[place].copy_(key)
-        self.value_at[place].copy_(value)
-        shares = torch.bmm(query.unsqueeze(1), self.keys[:, :, : place + 1]).softmax(2)
-        read = torch.bmm(shares, self.values[:, : place + 1]).view_as(h)
-        h = torch.addmm(self.out[0], read, self.out[1]).add_(h)
-        n, (bias, weight) = F.layer_norm(h, self.width, *self.norms[1]), self.first
-        n = torch.addmm(bias, n, weight)
-        n = torch.addcmul(n, n, (n * 0.5**0.5).erf_())  # erf is cheaper than GELU here
-        return torch.addmm(self.second[0], n, self.second[1]).add_(h)
+        n = torch.layer_norm(h, self.width, *self.norms[0])
+        torch.baddbmm(self.bias, n.expand(3, -1, -1), self.project, out=self.split)
+        self.key_at[place].copy_(self.key)
+        self.value_at[place].copy_(self.value)
+        shares = torch.bmm(self.query, self.keys.narrow(2, 0, place + 1)).softmax(2)
+        torch.bmm(shares, self.values.narrow(1, 0, place + 1), out=self.read_by_head)
+        h = torch.addmm(self.out[0], self.read, self.out[1]).add_(h)
+        n = torch.layer_norm(h, self.width, *self.norms[1])
+        n = torch.addmm(self.first[0], n, self.first[1])
+        torch.addcmul(n, n, n.erf(), out=self.units)
+        return torch.addmm(h, self.hidden, self.second)
+
+
+def _as_read(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    """A bias and a weight (inputs, outputs) of one's own."""
+    return layer.bias.clone(), layer.weight.T.clone(memory_format=torch.contiguous_format)
 
 
 class CausalTransformer(AutoregressiveNetwork):

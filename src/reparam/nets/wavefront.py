@@ -43,8 +43,11 @@ class Stack:
     """Convolutions of one shape and their inputs so far, stepped along wavefronts of a slope s.
 
     Inputs are kept where the pixels of a wavefront, times the examples, are the evenly spaced rows
-    of a matrix: row i of example b begins at (i B + b) P + s i, P being the width with its margins
-    of zeros. What pixels see in one row lies together, so that products read windows in place.
+    of a matrix: column j of row i of example b lies at (i B + b) P + s i + j, for time t = s i + j
+    at (i B + b) P + t. What pixels see in one row lies together, so that products read windows in
+    place. Where one row above is seen, P is the number of wavefronts for which an input is, so that
+    the example before takes its place over, P wavefronts later; margins of zeros are then renewed.
+    Elsewhere P is the width with its margins.
 
     At a line, ``begin`` sums what its pixels see in the row above, of all layers in one batched
     product; ``step`` adds what a layer sees of their own row, once the layers before have computed
@@ -72,11 +75,14 @@ class Stack:
         self.codes = conv.codes
         self.layers, self.inputs, self.taken = len(convs), conv.inputs, conv.taken
         self._read(convs, context)
-        self.pitch = (self.width + 2 * self.side) * self.inputs
+        line = self.width + 2 * self.side
+        seen_for = line if self.above is None else min(slope + 2 * self.side + 1, line)
+        self.pitch = seen_for * self.inputs
         self.row_stride = rows * self.pitch + slope * self.inputs
         # What sees nothing but the position itself has its input from the layer before.
         self.alone = self.up == self.side == 0 and len(self.taken) == 1
-        self.size = 0 if self.alone else (grid[0] + self.up) * self.row_stride
+        size = (grid[0] + self.up) * self.row_stride + line * self.inputs
+        self.size = 0 if self.alone else size
         dtype = torch.int32 if self.codes else None
         self.values = conv.weight.new_zeros(self.layers * self.size, dtype=dtype)
         self.sums = self._sums(Line(0, 0))
@@ -88,8 +94,9 @@ class Stack:
         kernel = torch.stack([conv.weight * conv.mask for conv in convs])[:, order]
         kernel = kernel.permute(0, 3, 4, 2, 1)  # (L, h, w, in, out)
         bias = torch.stack([conv.biases(context) for conv in convs])[..., order]
-        self.bias = bias.transpose(1, 2)
+        self.bias = bias.transpose(1, 2)  # (L, H·W or 1, B or 1, outputs)
         self.constant = self.bias.shape[1] == self.bias.shape[2] == 1  # of all lines
+        self.bias = self.bias[:, 0] if self.constant else self.bias
         self.above, own = None, kernel
         if self.up == 1:
             self.above, own = kernel[:, 0].flatten(1, 2), kernel[:, 1:, : self.side + 1]
@@ -104,6 +111,8 @@ class Stack:
 
     def begin(self, line: Line) -> None:
         """Go to a line: sum what it sees above, find its inputs and windows."""
+        if self.above is not None:
+            self._clear(line)
         if self.above is not None or not self.constant:
             self.sums = self._sums(line)
         if not self.alone:
@@ -137,6 +146,18 @@ class Stack:
         """Keep the first layer's inputs of a group along the line, (n·B, units)."""
         self.at[group][0].copy_(x)
 
+    def _clear(self, line: Line) -> None:
+        """Renew the margins that are seen from this line on: right of a row that ends, and above.
+
+        What they held was seen by earlier lines only.
+        """
+        if line.column == self.width - 1:
+            end, units = Line(line.row, self.width), self.side * self.inputs
+            self._strided(end, 0, units, units).zero_()
+        if line.row == 0:
+            above = Line(-1, line.column + self.side)
+            self._strided(above, 0, self.side * self.inputs, self.inputs).zero_()
+
     def _strided(self, line: Line, up: int, offset: int, *size: int) -> Tensor:
         """Windows from ``up`` rows above on, (L, n·B, *size): numbers, or rows of numbers."""
         corner = (line.row + self.up - up) * self.row_stride + line.column * self.inputs + offset
@@ -145,10 +166,8 @@ class Stack:
 
     def _sums(self, line: Line) -> list[tuple[Tensor, ...]]:
         """The biases and what is seen above, by group and layer: (1 or n·B, units)."""
-        sums = self.bias  # (L, H·W or 1, B or 1, outputs)
-        if self.constant:
-            sums = sums[:, 0]
-        else:
+        sums = self.bias
+        if not self.constant:
             by_site = sums.shape[1] > 1
             sums = (
                 sums[:, line.sites(self.width)] if by_site else sums.expand(-1, line.count, -1, -1)
