@@ -77,9 +77,8 @@ def awake(model: Any) -> Any:
     """The model with small weights where layers start at 0, which would hide what they see."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for p in model.parameters():
-            if p.ndim > 1 and not p.any():
-                p.copy_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+        for p in (p for p in model.parameters() if p.ndim > 1 and not p.any()):
+            p.copy_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     return model
 
 
@@ -101,14 +100,12 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
             loss = model.loss(x, case.c(8, step), player, **case.targets(8, step))
             loss.objective.backward()
             for name, parameter in wanted.items():
-                gradient = parameter.grad
-                if gradient is not None and gradient.abs().max() > 0:
+                if (gradient := parameter.grad) is not None and gradient.abs().max() > 0:
                     assert gradient.isfinite().all(), name
                     reached.add(name)
             with torch.no_grad():  # small steps, so that zero-initialized layers wake up
-                for parameter in wanted.values():
-                    if parameter.grad is not None:
-                        parameter -= 1e-6 * parameter.grad
+                for parameter in (p for p in wanted.values() if p.grad is not None):
+                    parameter -= 1e-6 * parameter.grad
         assert reached == set(wanted), set(wanted) - reached
 
 

@@ -29,6 +29,7 @@ from reparam.presets.registry import parse_assignments, shown
 from reparam.train import History, RunFolder
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.loop import choose_config
+from reparam.wording import name_of
 
 MOST = 1000  # seeds, and models trained at a time
 REPORT_FILE = "report.html"
@@ -101,7 +102,7 @@ def candidate(given: Given) -> Candidate | OwnModel:
     if isinstance(given, str):
         return Candidate.parse(given)
     if isinstance(given, Model):
-        return OwnModel((given.recipe or {}).get("preset") or type(given).__name__, given)
+        return OwnModel(name_of(given), given)
     if not isinstance(given, tuple) or len(given) != 2:
         raise ValueError(
             "models: expected presets as text, models, or pairs of a name and a model, got "

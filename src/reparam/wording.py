@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reparam.model import Model
 
 EMPTY_PATH = "expected a path, got an empty one"
 
@@ -37,3 +41,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     part = [other for other in known if other.endswith(f".{name}") or other.startswith(f"{name}-")]
     near = part or difflib.get_close_matches(name, known, 1)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def name_of(model: Model) -> str:
+    """The preset that built a model, or the class of one that none did.
+
+    >>> import reparam as rp
+    >>> name_of(rp.build("ae", rp.Space((4,), "real"))), name_of(rp.PCA(rp.Space((4,), "real"), 1))
+    ('ae', 'PCA')
+    """
+    return (model.recipe or {}).get("preset") or type(model).__name__

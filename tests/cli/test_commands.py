@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import reparam as rp
+from reparam.cli import commands
 from reparam.cli.commands import GROUPS, flowing, summary
 from reparam.cli.complete import complete
 
@@ -62,6 +63,12 @@ def test_the_list_says_what_the_command_says_of_itself(command):
     function = getattr(import_module(f"reparam.cli.{module}"), name)
     assert summary(command) == flowing(function).partition("\n\n")[0]
     assert summary(command).endswith(".")
+
+
+def test_the_list_is_the_same_where_there_are_no_sources(monkeypatch, tmp_path):
+    wanted = summary("look:models")
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "commands.pyc"))
+    assert summary("look:models") == wanted
 
 
 def test_help_is_wrapped_by_the_terminal_alone(reparam, monkeypatch):

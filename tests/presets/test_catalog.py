@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import subprocess
 import sys
@@ -72,22 +73,29 @@ def test_a_name_that_another_module_has_is_refused(monkeypatch):
     assert PRESETS["of-my-own"].build is build
 
 
-def test_a_name_that_no_source_says_is_found_by_importing_all(tmp_path, monkeypatch):
-    package = tmp_path / "animals"
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_name_that_no_source_says_is_found_by_importing_all(tmp_path, monkeypatch, compiled):
+    """As all are where an installation has compiled files alone."""
+    package = tmp_path / f"animals{compiled}"
     package.mkdir()
     (package / "__init__.py").write_text(
         "from pathlib import Path\nfrom reparam.presets.catalog import Catalog\n"
-        "KNOWN = Catalog('animals', Path(__file__).parent, 'known')\n"
+        "KNOWN = Catalog(__name__, Path(__file__).parent, 'known')\n"
         "def known(name):\n"
         "    return lambda made: KNOWN.register(name, made, made.__module__)\n"
     )
-    said = 'from animals import known\n\n@known("cat")\ndef cat():\n    pass\n'
-    unsaid = "from animals import known\n\nfor n in range(2):\n    known(f'dog {n}')(lambda: n)\n"
+    said = 'from . import known\n\n@known("cat")\ndef cat():\n    pass\n'
+    unsaid = "from . import known\n\nfor n in range(2):\n    known(f'dog {n}')(lambda: n)\n"
     (package / "cats.py").write_text(said)
     (package / "dogs.py").write_text(unsaid)
+    if compiled:
+        compileall.compile_dir(package, legacy=True, quiet=1)
+        for source in package.glob("*.py"):
+            source.unlink()
     monkeypatch.syspath_prepend(tmp_path)
-    known: Catalog = import_module("animals").KNOWN
-    assert known["cat"].__name__ == "cat" and "animals.dogs" not in sys.modules
+    known: Catalog = import_module(package.name).KNOWN
+    assert known["cat"].__name__ == "cat"
+    assert (f"{package.name}.dogs" in sys.modules) == compiled
     assert "dog 1" in known and list(known) == ["cat", "dog 0", "dog 1"] and len(known) == 3
     assert repr(known) == "Catalog(cat, dog 0, dog 1)"
     with pytest.raises(KeyError):

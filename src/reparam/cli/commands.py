@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from cyclopts import Group
@@ -57,8 +58,12 @@ def summary(command: str) -> str:
     'List the models, or describe one: its parameters, its paper, its data.'
     """
     module, _, name = command.partition(":")
+    file = Path(__file__).parent / f"{module}.py"
+    if not file.is_file():  # an installation of compiled files alone
+        function = getattr(import_module(f"{__package__}.{module}"), name)
+        return flowing(function).partition("\n\n")[0]
     docstring = rf'\ndef {name}\(.*?\) -> None:\n    """(.+?)(?:\n\n|""")'
-    found = re.search(docstring, _source(module), re.DOTALL)
+    found = re.search(docstring, _text(file), re.DOTALL)
     assert found is not None, command
     return _on_one_line(found[1])
 
@@ -94,5 +99,5 @@ def _on_one_line(paragraph: str) -> str:
 
 
 @cache
-def _source(module: str) -> str:
-    return (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")

@@ -25,12 +25,13 @@ from reparam.coding.rows import (
     teller,
     twin_of,
 )
-from reparam.coding.ways import BitsBack, Cost, example, named, way_of
+from reparam.coding.ways import BitsBack, Cost, example, way_of
 from reparam.limits import positive_count
 from reparam.memory import keep_freed
 from reparam.model import Density, LatentVariable, Model
 from reparam.progress import Watch, unwatched
 from reparam.space import as_tensor
+from reparam.wording import name_of
 
 GRID = 6  # z lies on multiples of 2⁻⁶
 MOST_ROWS = 2**16
@@ -179,7 +180,7 @@ def estimate(
 ) -> Tensor:
     """Bits of each row by ``log_prob`` alone, (N,): of bits back −ELBO where ``samples`` is 1."""
     if not isinstance(model, Density):
-        raise ValueError(f"{named(model)}: has no likelihood, which would say how long a code is")
+        raise ValueError(f"{name_of(model)}: has no likelihood, which would say how long a code is")
     x, parts = as_tensor(x), []
     told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
@@ -232,7 +233,7 @@ def code(
             raise ValueError(
                 f"{what}: expected one for each of {len(array)} rows, got {len(given)}"
             )
-    plan = Plan(named(model), way, size, grid, teller(twin, told))
+    plan = Plan(name_of(model), way, size, grid, teller(twin, told))
     keep_freed()  # tables of all levels would be new pages each time, five times as slow
     blocks, cost = _code_all(plan, array, block, check, watch)
     contents = Contents(
@@ -288,7 +289,7 @@ def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -
         raise ValueError("c: the file was written without its conditions; give them again")
     twin = twin_of(model)
     keep_freed()
-    plan = Plan(named(model), way_of(twin), contents.rows, contents.grid, teller(twin, told))
+    plan = Plan(name_of(model), way_of(twin), contents.rows, contents.grid, teller(twin, told))
     like: Rows = np.empty((0, *contents.shape), contents.dtype)
     parts, rows, damaged, start = [like], list[int](), list[str](), 0
     for block in contents.blocks:

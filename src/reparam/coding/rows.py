@@ -15,9 +15,10 @@ from reparam.checkpoint import checksum
 from reparam.coding.blocks import Rows, Told
 from reparam.coding.file import Contents
 from reparam.coding.leaves import PRECISION, coder_version
-from reparam.coding.ways import most_levels, named
+from reparam.coding.ways import most_levels
 from reparam.conditions import condition_of, placed
 from reparam.model import Model, Space
+from reparam.wording import name_of
 
 ROWS, NUMBERS_AT_ONCE = 32, 2**17  # rows that networks are given at once, entries of x in these
 PROBABILITIES_AT_ONCE = 2**25  # of all levels of these entries
@@ -74,7 +75,7 @@ def checked(model: Model, x: Tensor, c: object) -> tuple[Rows, NDArray[np.generi
 def conditions(model: Model, c: object, rows: int) -> NDArray[np.generic]:
     """Those of so many rows; ValueError where there are none to be given."""
     if not model.conditional:
-        raise ValueError(f"c: {named(model)} is not conditional, expected None")
+        raise ValueError(f"c: {name_of(model)} is not conditional, expected None")
     found: NDArray[np.generic] = (
         placed(condition_of(c, rows, model.space, model.class_names), model.space, model.anchor)
         .cpu()
@@ -102,12 +103,13 @@ def refuse_other(model: Model, contents: Contents) -> None:
     held = _data(contents.shape, contents.kind, contents.levels)
     if held != (own := _data(space.shape, space.kind, space.levels)):
         raise ValueError(
-            f"file: holds {held}, and {named(model)} is a model of {own}; give the run that made it"
+            f"file: holds {held}, and {name_of(model)} is a model of {own}; give the run that made "
+            "it"
         )
     if contents.model != checksum(model):
         raise ValueError(
             f"file: was made with other weights ({contents.preset or 'a model'} {contents.model}) "
-            f"than these ({named(model)} {checksum(model)}); give the run that made it"
+            f"than these ({name_of(model)} {checksum(model)}); give the run that made it"
         )
     if contents.precision != PRECISION:
         raise ValueError(

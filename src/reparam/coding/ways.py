@@ -14,6 +14,7 @@ from reparam.coding.stack import Drawn, Stack
 from reparam.distributions.index_codes import PointMass
 from reparam.model import Density, Distribution, LatentVariable, Model, Space
 from reparam.space import trusted
+from reparam.wording import name_of
 
 
 class Cost(NamedTuple):
@@ -119,7 +120,7 @@ def way_of(model: Model) -> Way:
     Raises:
         ValueError: it codes nothing; says why.
     """
-    name = named(model)
+    name = name_of(model)
     if not isinstance(model, Density):
         raise ValueError(f"{name}: has no likelihood, which would say how long a code is to be")
     if model.space.has_reals:
@@ -154,10 +155,6 @@ def most_levels(space: Space) -> int:
     2
     """
     return max(c.count or 1 for c in space.columns) if space.columns else space.level_count or 1
-
-
-def named(model: Model) -> str:
-    return (model.recipe or {}).get("preset") or type(model).__name__
 
 
 def example(model: Model) -> tuple[Tensor, Tensor | None]:

@@ -15,7 +15,7 @@ from reparam.inspection import LearnsClasses
 from reparam.model import Density, Model
 from reparam.space import check_columns
 from reparam.supervised import Supervised
-from reparam.wording import listed
+from reparam.wording import listed, name_of
 
 LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
 REPEATED = 0.1  # of the rows with one value: a continuous quantity hardly ever repeats one
@@ -107,7 +107,7 @@ def targets_of(model: Model, split: Split, name: str = "data") -> Tensor | None:
     if not isinstance(model, Supervised):
         return None
     if split.labels is None:
-        what = (model.recipe or {}).get("preset") or type(model).__name__
+        what = name_of(model)
         raise ValueError(
             f"{name}: expected labels, which {what} learns to tell, got none; name their column, "
             "or use class folders"

@@ -14,6 +14,7 @@ from reparam.report.colors import class_colors
 from reparam.report.pictures import grid
 from reparam.report.selection import class_names, drawn_classes
 from reparam.use.missing_part import why_not
+from reparam.wording import name_of
 
 LOW, HIGH = 0.005, 0.995  # quantiles of codes between which a slider moves
 WIDER = 0.15  # of this range, on either side
@@ -46,7 +47,7 @@ def facts(subject: Subject, in_file: bool = False) -> Facts:
     return {
         "name": subject.name,
         "data": data.name,
-        "model": (model.recipe or {}).get("preset") or type(model).__name__,
+        "model": name_of(model),
         "x": _space(subject),
         "classes": _classes(subject),
         "condition": _condition(subject),

@@ -17,7 +17,7 @@ from reparam.model import (
     Model,
 )
 from reparam.notebook.elements import Text, details, element, facts, heading, joined, piece, table
-from reparam.presets import PRESETS
+from reparam.presets import preset_of
 from reparam.report.sections.family_facts import formula, latent, passes, players
 from reparam.report.trained import TrainedModel
 from reparam.train import History
@@ -41,7 +41,7 @@ FOUND = {
 
 def model_html(model: Model) -> str:
     """What it is, in a sentence with its objective and paper; then what it can do."""
-    preset = PRESETS.get(str((model.recipe or {}).get("preset")))
+    preset = preset_of(model)
     name = type(model).__name__ if preset is None else preset.name
     about = element("p", preset.summary) if preset else ""
     rows: list[tuple[str, Text]] = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator, MutableMapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,9 +34,9 @@ class Catalog(MutableMapping[str, T]):
     def sources(self) -> dict[str, str]:
         """By name the module that registers it, in the order of files and of what is in them."""
         return {
-            name: f"{self._package}.{path.stem}"
-            for path in self._files
-            for name in self._naming.findall(path.read_text(encoding="utf-8"))
+            name: f"{self._package}.{module}"
+            for module in self._modules
+            for name in self._naming.findall(self._source(module))
         }
 
     def register(self, name: str, value: T, module: str) -> None:
@@ -72,9 +73,15 @@ class Catalog(MutableMapping[str, T]):
         return f"Catalog({', '.join(self)})"
 
     @cached_property
-    def _files(self) -> list[Path]:
-        return [path for path in sorted(self._folder.glob("*.py")) if "__" not in path.stem]
+    def _modules(self) -> list[str]:
+        names = (one.name for one in iter_modules([str(self._folder)]))
+        return sorted(name for name in names if "__" not in name)
+
+    def _source(self, module: str) -> str:
+        """Nothing where an installation has compiled files alone."""
+        path = self._folder / f"{module}.py"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def _import_all(self) -> None:
-        for path in self._files:
-            import_module(f"{self._package}.{path.stem}")
+        for module in self._modules:
+            import_module(f"{self._package}.{module}")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Final
 
 from reparam.model import Approximation, Density, Generator, Model, Space
-from reparam.presets.registry import PRESETS, Preset, all_presets, build
+from reparam.presets.registry import PRESETS, Preset, all_presets, build, preset_of
 
 Place = tuple[str, ...]  # the names of the branches from the root to a model, the root left out
 
@@ -56,7 +56,7 @@ def place_of_trained(model: Model) -> Place | None:
     A small Boltzmann machine is summed over all its states, and stands with the others all the
     same; an adversarial autoencoder of normal codes has a bound, which others have not.
     """
-    own, preset = place_of(model), PRESETS.get(str((model.recipe or {}).get("preset")))
+    own, preset = place_of(model), preset_of(model)
     usual = None if preset is None else _usual_place(preset.name)
     if own is None or usual is None:
         return own
@@ -70,7 +70,7 @@ def family_of(model: Model) -> str | None:
     >>> family_of(rp.build("gan", rp.Space((4,), "real")))
     'Adversarial models'
     """
-    preset = PRESETS.get(str((model.recipe or {}).get("preset")))
+    preset = preset_of(model)
     return None if preset is None else preset.family
 
 

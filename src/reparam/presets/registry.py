@@ -398,6 +398,15 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def preset_of(model: Model) -> Preset | None:
+    """The preset that built a model; None where none did.
+
+    >>> preset_of(build("ae", Space((4,), "real"))).name
+    'ae'
+    """
+    return PRESETS.get(model.recipe["preset"]) if model.recipe else None
+
+
 def build(name: str, space: Space, *, seed: int | None = None, **parameters: object) -> Model:
     """Build a model by its preset's name, for data of this space.
 

@@ -39,7 +39,7 @@ from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 from reparam.train.updates import Step, Update, turns
 from reparam.train.validation import Validated, call_back, unused_codes, validate
-from reparam.wording import listed
+from reparam.wording import listed, name_of
 
 SECONDS_BETWEEN_NEWS = 0.2
 FIXED_FIELDS = ("batch_size", "seed", "precision", "augment")
@@ -200,7 +200,7 @@ def _run(
     keep_freed()
     model, config, history = training.model, training.config, training.history
     ranks, restored = training.ranks, False
-    name = (model.recipe or {}).get("preset") or type(model).__name__
+    name = name_of(model)
     try:
         with (
             torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none

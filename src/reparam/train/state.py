@@ -35,6 +35,7 @@ from reparam.train.optimizers import (
 from reparam.train.random import generator_states, restore_generators
 from reparam.train.ranks import Ranks
 from reparam.train.tally import Tally
+from reparam.wording import name_of
 
 STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
 FEW_EPOCHS = 2  # for which codes are not made before the steps
@@ -422,7 +423,7 @@ def refuse_patience(model: Model, data: Data) -> None:
             "epochs or a budget instead"
         )
     if model.keeps == "last":
-        name = (model.recipe or {}).get("preset") or type(model).__name__
+        name = name_of(model)
         raise ValueError(
             f"patience: expected None for {name}, which keeps its last weights: its objective "
             "moves with them, so that no validation is better than an earlier one; set epochs or "

@@ -16,6 +16,7 @@ from reparam.presets.classifier import TRAINING, encoders, spelled_encoder
 from reparam.presets.registry import PRESETS
 from reparam.train import fit
 from reparam.train.loop import News
+from reparam.wording import name_of
 
 STEPS = 500  # at least, and more where that is fewer than so many epochs
 EPOCHS = 5
@@ -89,7 +90,7 @@ def refuse_unfit_encoder(model: Model, name: str = "model") -> Encoder:
     """The model as an encoder; ValueError where it makes no codes."""
     if isinstance(model, Encoder):
         return model
-    kind = (model.recipe or {}).get("preset") or type(model).__name__
+    kind = name_of(model)
     raise ValueError(
         f"{name}: expected a model with codes, got {kind}, which has none; take {encoders()}"
     )

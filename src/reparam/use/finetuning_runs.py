@@ -36,6 +36,7 @@ from reparam.use.finetuning import (
     refuse_unfit_data,
     refuse_unfit_encoder,
 )
+from reparam.wording import name_of
 
 TUNED_FILE = "finetuning.json"
 ALL = "all"
@@ -167,7 +168,7 @@ def _many(labels: Count) -> float:
 def _settings(encoder: Encoder, data: Data, tune: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """By what runs are the same ones: weights, data and how they are trained, as JSON has them."""
     of = {
-        "encoder": (encoder.recipe or {}).get("preset") or type(encoder).__name__,
+        "encoder": name_of(encoder),
         "weights": checksum(encoder),
         "data": data.fingerprint(),
         "tune": tune,

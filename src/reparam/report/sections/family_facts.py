@@ -16,7 +16,7 @@ from reparam.model import (
     LatentVariable,
     Model,
 )
-from reparam.presets import PRESETS, Preset
+from reparam.presets import Preset, preset_of
 from reparam.presets.places import family_of
 from reparam.report.family_tree import OWN
 from reparam.report.section import Section, Shown
@@ -48,7 +48,7 @@ def build(shown: Shown) -> list[Facts]:
 
 def _facts(index: int, entry: TrainedModel) -> Facts:
     model, (name, _, settings) = entry.model, entry.label.partition(" ")
-    preset = PRESETS.get(str((model.recipe or {}).get("preset")))
+    preset = preset_of(model)
     family = family_of(model) or OWN
     about = density(entry), latent(model), passes(model), players(model)
     return Facts(index, name, settings, family, formula(preset), *about)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from reparam.evaluation import too_few
 from reparam.model import Generator
-from reparam.presets import PRESETS
+from reparam.presets import preset_of
 from reparam.report.section import Section, Shown
 from reparam.report.table import Table
 
@@ -36,7 +36,7 @@ def _kinds(shown: Shown) -> list[Kind]:
     """The presets among the models, in the order of the table."""
     found: dict[str, list[int]] = {}
     for index, entry in enumerate(shown.entries):
-        preset = PRESETS.get(str((entry.model.recipe or {}).get("preset")))
+        preset = preset_of(entry.model)
         if preset is not None:
             found.setdefault(f"{preset.summary} {preset.when}".strip(), []).append(index)
     return [Kind(models, text) for text, models in found.items()]
