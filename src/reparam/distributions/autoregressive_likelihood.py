@@ -79,7 +79,7 @@ class AutoregressiveDistribution(Distribution):
         assert isinstance(self.member, int)
         dtype = self.context.dtype
         parts: list[Tensor] = []  # put where they belong at the end, in one go
-        order: list[int] = []
+        order: list[Tensor] = []
         varies = None if self.varies is None else self.varies.flatten()
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
@@ -90,13 +90,14 @@ class AutoregressiveDistribution(Distribution):
             if varies is not None:
                 value = torch.where(varies[sites], value, 0.0)
             parts.append(value)
-            order.extend(range(sites.start, sites.stop, sites.step or 1))
+            order.append(places[sites])
             return self._seen(value, sites)
 
-        self.network.generate(self.rows, draw, self.context, self.member)
         x = self.context.new_empty(self.rows, *self.conditional.space.shape)
         values = x.view(self.network.layout(self.rows))
-        values[..., order] = torch.cat(parts, -1).to(dtype)
+        places = torch.arange(values.shape[-1], device=x.device)
+        self.network.generate(self.rows, draw, self.context, self.member)
+        values[..., torch.cat(order)] = torch.cat(parts, -1).to(dtype)
         return x
 
     def part(self, x: Tensor, sites: slice) -> Tensor:

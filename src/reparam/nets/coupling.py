@@ -22,8 +22,8 @@ class CouplingMLP(nn.Module):
     Shape: x (B, inputs), context (B, F) → (B, outputs).
 
     >>> import torch
-    >>> CouplingMLP(2, 3, hidden=(8,), context=4)(torch.ones(1, 2), torch.ones(1, 4))
-    tensor([[0., 0., 0.]], grad_fn=<ViewBackward0>)
+    >>> CouplingMLP(2, 3, hidden=(8,), context=4)(torch.ones(1, 2), torch.ones(1, 4)).detach()
+    tensor([[0., 0., 0.]])
     """
 
     @limited
