@@ -309,8 +309,7 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
     if torch.is_grad_enabled() and logits.requires_grad:
         target = x.expand_as(by_x)
         return -F.binary_cross_entropy_with_logits(by_x, target, reduction="none").sum(2).view(-1)
-    cached = CACHED * torch.get_num_threads()  # each core has its own
-    at_once = max(1, (cached if logits.is_cpu else logits.numel()) // logits.shape[1])
+    at_once = max(1, (CACHED if logits.is_cpu else logits.numel()) // logits.shape[1])
     draws = by_x.shape[1]
     parts = []
     for one, its in zip(*(t.split(max(1, at_once // draws)) for t in (x, by_x)), strict=True):
