@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -47,11 +46,10 @@ class Allotment(TorchDispatchMode):
         kwargs = kwargs or {}
         self._require(self._asked(call, args, kwargs))
         result = call(*args, **kwargs)
-        given = {t.untyped_storage()._cdata for t in _tensors((args, kwargs))}
-        for tensor in _tensors(result):
-            if tensor.untyped_storage()._cdata not in given:  # else a view, or written in place
-                self.taken += _bytes(tensor) + OF_A_TENSOR
-        self._require(0)
+        if _makes(call):
+            made = [result] if isinstance(result, Tensor) else tree_leaves(result)
+            self.taken += sum(_bytes(t) + OF_A_TENSOR for t in made if isinstance(t, Tensor))
+            self._require(0)
         return result
 
     def _asked(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
@@ -79,10 +77,10 @@ def _takes_device(call: Any) -> bool:
     return any(argument.name == "device" for argument in call._schema.arguments)
 
 
-def _tensors(of: Any) -> Iterator[Tensor]:
-    """All dense tensors in arguments or results."""
-    found = (leaf for leaf in tree_leaves(of) if isinstance(leaf, Tensor))
-    return (tensor for tensor in found if tensor.layout == torch.strided)
+@functools.cache
+def _makes(call: Any) -> bool:
+    """Whether results have memory of their own: they are no views, and no arguments written to."""
+    return all(result.alias_info is None for result in call._schema.returns)
 
 
 def _bytes(tensor: Tensor) -> int:
