@@ -297,12 +297,12 @@ def tell(found: dict[str, Any]) -> None:
 def results(asked: argparse.Namespace) -> Iterator[Result]:
     """Those of speed; what else was asked for is printed."""
     names = asked.models or ([] if asked.runs else list(PLANS))
-    lacks = missing("constriction", "compress")
+    without = missing("constriction", "compress")
     subjects = {path.name: lambda path=path: opened(path) for path in asked.runs}
     subjects |= {name: lambda name=name: trained(name, asked) for name in names}
     for name, make in subjects.items():
         try:
-            subject = None if lacks else make()
+            subject, lacks = (None, without) if without else (make(), "")
         except DataUnavailable:
             subject, lacks = None, "the data (REPARAM_DATA)"
         if subject is None:

@@ -60,7 +60,7 @@ class Result(NamedTuple):
         # A digit more tells a median that is not the goal from one that is.
         goal = middle if self.goal is None else self.goal.value
         alike = middle != goal and number(middle) == number(goal)
-        return f"{number(middle, alike)}{f' {self.unit}' if self.unit else ''}{extremes}"
+        return f"{number(middle, int(alike))}{f' {self.unit}' if self.unit else ''}{extremes}"
 
     @property
     def verdict(self) -> str:
