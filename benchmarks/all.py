@@ -27,13 +27,11 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from results import HEAD, Result, head, row
+from results import HEAD, Kept, Result, head, row
 from rich.console import Console
 from rich.table import Table
-
-from reparam.checkpoint import read_json, write_json
 
 Rows = list[tuple[str, ...]]
 
@@ -63,27 +61,6 @@ COMMANDS = {
     "gpu": "gpu_training.py --rounds 3",
 }
 WALL = ("browser", "explorer", "gpu")  # which are not measured in CPU seconds of a thread
-
-
-class Kept(NamedTuple):
-    """What each command found, and the file that keeps it."""
-
-    file: Path | None
-    settings: dict[str, Any]
-    found: dict[str, dict[str, Any]]
-
-    @classmethod
-    def open(cls, file: Path | None, settings: dict[str, Any]) -> Kept:
-        """What was measured so far; SystemExit where it was measured otherwise."""
-        there = read_json(file) if file is not None and file.exists() else {}
-        if there.get("settings", settings) != settings:
-            raise SystemExit(f"{file}: holds results of {there['settings']}; give another --json")
-        return cls(file, settings, there.get("found", {}))
-
-    def put(self, name: str, found: dict[str, Any]) -> None:
-        self.found[name] = found
-        if self.file is not None:
-            write_json(self.file, {"settings": self.settings, "found": self.found})
 
 
 def command_of(name: str, asked: argparse.Namespace) -> str:
@@ -189,7 +166,10 @@ def main() -> None:
     asked = parsed()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}"
     machine += ", CPU seconds of one thread" * asked.cpu
-    kept = Kept.open(asked.json, {"machine": machine})
+    try:
+        kept = Kept.open(asked.json, {"machine": machine})
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     run(asked.only, kept, asked)
     found = list(tables(asked.only, kept, asked.growth))
     if asked.markdown:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reparam.checkpoint import write_json
+from reparam.checkpoint import read_json, write_json
 
 HEAD = ("what", "median (extremes)", "goal", "")
 
@@ -130,6 +130,28 @@ def show(results: Iterable[Result], file: Path | None) -> None:
         kept.append(result._asdict())
         if file is not None:
             write_json(file, kept)
+
+
+class Kept(NamedTuple):
+    """What was found, by name, the settings it was found with, and the file that keeps both."""
+
+    file: Path | None
+    settings: dict[str, Any]
+    found: dict[str, dict[str, Any]]
+
+    @classmethod
+    def open(cls, file: Path | None, settings: dict[str, Any]) -> Kept:
+        """What is in the file so far; ValueError where it was measured on something else."""
+        there: dict[str, Any] = read_json(file) if file is not None and file.exists() else {}
+        before = there.get("settings", settings)
+        if before != settings:
+            raise ValueError(f"{file}: holds results of {before}; give another file")
+        return cls(file, settings, there.get("found", {}))
+
+    def put(self, name: str, found: dict[str, Any]) -> None:
+        self.found[name] = found
+        if self.file is not None:
+            write_json(self.file, {"settings": self.settings, "found": self.found})
 
 
 def head(*more: str) -> str:

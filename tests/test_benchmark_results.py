@@ -170,7 +170,7 @@ def test_what_failed_stops_nothing_and_comes_again(everything, tmp_path, monkeyp
         everything.main()
     assert "failed: ValueError: measured again" in capsys.readouterr().out
     monkeypatch.setattr(everything, "version", lambda _: "another")
-    with pytest.raises(SystemExit, match="give another --json"):
+    with pytest.raises(SystemExit, match="give another file"):
         everything.main()
 
 
