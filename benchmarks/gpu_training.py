@@ -208,7 +208,7 @@ def find_sides(
     moved = train.to(device), valid.to(device)
 
     def fit(epochs: int, compiled: bool = False) -> float:
-        history = speed.reparam_fit(train, valid, epochs, device, compiled)
+        history = speed.reparam_fit(train, valid, epochs, device=device, compiled=compiled)
         return history.rows[-1]["valid/objective"]
 
     sides: dict[str, Callable[[int], object]] = {"fit": fit}
@@ -225,7 +225,7 @@ def find_sides(
         missing["pythae"] = f"not there (extra bench): {error}"
     else:
         logging.disable(logging.CRITICAL)
-        sides["pythae"] = lambda epochs: speed.pythae_trainer(train, valid, epochs, device)
+        sides["pythae"] = lambda epochs: speed.pythae_trainer(train, valid, epochs, device=device)
     return sides, missing
 
 

@@ -1,4 +1,4 @@
-"""Training throughput of the `vae` preset beside its peers, which take turns of 117 steps.
+"""Training throughput of the `vae` preset beside its peers, which take turns of an epoch.
 
 Network 784-512-256 and back, 20 latent dimensions, batch 128, Bernoulli, 60 000 binary 28 × 28
 images, a validation pass over 10 000 more after every epoch on every side, Adam 1e-3.
@@ -6,14 +6,14 @@ images, a validation pass over 10 000 more after every epoch on every side, Adam
     pip install -e '.[bench]'
     python benchmarks/speed.py
 
-Sides: `fit` with its curves, checkpoints and best weights; the fastest loop one writes by hand
-(data in memory indexed by a permutation, logits, fused Adam); the plainest one (DataLoader,
-sigmoid, Adam); the trainer of pythae 0.1.2 on the same network, where it is installed.
+Sides, each in a process of its own: `fit` with its curves, checkpoints and best weights; the
+fastest loop one writes by hand (data in memory indexed by a permutation, logits, fused Adam); the
+plainest one (DataLoader, sigmoid, Adam); the trainer of pythae 0.1.2 on the same network, where it
+is installed. Validation is by 1000 rows for the first two, by batches for the others.
 
-Every side trains once, for as many epochs as there are rounds, and hands over to the next one four
-times an epoch. A round is an epoch of each, with its validation, curves and checkpoints; what fit
-takes to start and to end is in its first and last round, which a median leaves out. So the ratios
-of whole runs are there as well.
+Every side trains once, for as many epochs as there are rounds, after a small training that warms
+up. What it takes to start is in its first round, which a median leaves out; ratios of whole runs
+count it, and what comes after the last epoch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 
 import torch
 from results import Quantity, Result, at_least, missing, show
-from rounds import clock_of, descend_by_hand, machine, parser, quotients
+from rounds import descend_by_hand, machine, parser, quotients
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -39,7 +40,6 @@ import reparam as rp
 
 TRAIN, VALID, BATCH, LATENT = 60_000, 10_000, 128, 20
 SPACE = rp.Space((1, 28, 28), "binary")
-TURNS = 4  # in an epoch
 PEERS = {
     "fastest loop": Quantity("training `vae`: fastest loop by hand / `fit`", at_least(0.97)),
     "plainest loop": Quantity("training `vae`: plainest loop by hand / `fit`"),
@@ -76,12 +76,19 @@ class PlainVAE(nn.Module):
         return (distortion + rate) / len(x)
 
 
-def fastest_loop(train: Tensor, valid: Tensor, epochs: int) -> float:
+After = Callable[[], object]  # what follows every epoch
+
+
+def nothing() -> None:
+    """Follows an epoch where nobody waits."""
+
+
+def fastest_loop(train: Tensor, valid: Tensor, epochs: int, after: After = nothing) -> float:
     model = PlainVAE(sigmoid=False).to(train.device)
-    return descend_by_hand(model.parameters(), model, train, valid, BATCH, epochs)
+    return descend_by_hand(model.parameters(), model, train, valid, BATCH, epochs, after)
 
 
-def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
+def plainest_loop(train: Tensor, valid: Tensor, epochs: int, after: After = nothing) -> None:
     model = PlainVAE(sigmoid=True)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     loader = DataLoader(TensorDataset(train.float()), BATCH, shuffle=True)
@@ -94,25 +101,40 @@ def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
             optimizer.step()
         with torch.no_grad():
             sum(model(x).item() for (x,) in valid_loader)
+        after()
 
 
 def reparam_fit(
-    train: Tensor, valid: Tensor, epochs: int, device: str = "cpu", compiled: bool = False
+    train: Tensor,
+    valid: Tensor,
+    epochs: int,
+    after: After = nothing,
+    device: str = "cpu",
+    compiled: bool = False,
+    save_every: float = 30.0,
 ) -> rp.History:
     images = [x.view(-1, 1, 28, 28) for x in (train, valid)]
     splits = [rp.Split(x) for x in (*images, images[1][:1])]
     data = rp.Data(*splits, space=SPACE, name="random")
-    how = {"epochs": epochs, "device": device, "compile": compiled}
+    how = {"epochs": epochs, "device": device, "compile": compiled, "save_every": save_every}
+    how["validated"] = lambda step, terms, model: after()  # once an epoch
     with tempfile.TemporaryDirectory() as folder:
         return rp.fit(rp.build("vae", SPACE), data, out=Path(folder) / "run", **how)
 
 
-def pythae_trainer(train: Tensor, valid: Tensor, epochs: int, device: str = "cpu") -> None:
+def pythae_trainer(
+    train: Tensor, valid: Tensor, epochs: int, after: After = nothing, device: str = "cpu"
+) -> None:
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae.trainers.training_callbacks import TrainingCallback
+
+    class HandOver(TrainingCallback):
+        def on_epoch_end(self, training_config: BaseTrainerConfig, **_: object) -> None:
+            after()
 
     class Encoder(BaseEncoder):
         def __init__(self) -> None:
@@ -149,62 +171,58 @@ def pythae_trainer(train: Tensor, valid: Tensor, epochs: int, device: str = "cpu
                 optimizer_cls="Adam",
                 no_cuda=device == "cpu",
             ),
+            callbacks=[HandOver()],
         )
         trainer.train()
 
 
-def find_sides(train: Tensor, valid: Tensor) -> dict[str, Callable[[int], object]]:
-    """Who trains, by the number of epochs."""
-    sides: dict[str, Callable[[int], object]] = {
-        "fit": lambda epochs: reparam_fit(train, valid, epochs),
-        "fastest loop": lambda epochs: fastest_loop(train, valid, epochs),
-        "plainest loop": lambda epochs: plainest_loop(train, valid, epochs),
-    }
-    if not missing("pythae"):
-        logging.disable(logging.CRITICAL)
-        sides["pythae 0.1.2"] = lambda epochs: pythae_trainer(train, valid, epochs)
-    return sides
+TRAININGS = {
+    "fit": partial(reparam_fit, save_every=120.0),  # four sides share the seconds of its clock
+    "fastest loop": fastest_loop,
+    "plainest loop": plainest_loop,
+    "pythae 0.1.2": pythae_trainer,
+}
 
 
-def epochs_of(turns: dict[str, list[float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side by rounds; what comes after the last full turn is the last one's."""
-    return {
-        name: [sum(taken[TURNS * i : TURNS * (i + 1)]) for i in range(rounds - 1)]
-        + [sum(taken[TURNS * (rounds - 1) :])]
-        for name, taken in turns.items()
-    }
+def side(after: After, name: str, epochs: int, part: int, threads: int) -> None:
+    """A training by name, of which what comes before the first hand-over does not count."""
+    logging.disable(logging.CRITICAL)
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    rows, more = (n // part for n in (TRAIN, VALID))
+    images = (torch.rand(rows + more, 784, generator=generator) < 0.13).byte()
+    train, valid = images.split((rows, more))
+    run = TRAININGS[name]
+    run(train[:2000], valid[:1000], 1)  # imports, allocator, kernels
+    after()
+    run(train, valid, epochs, after)
 
 
 def results(asked: argparse.Namespace) -> Iterator[Result]:
-    generator = torch.Generator().manual_seed(0)
-    rows, more = (n // asked.part for n in (TRAIN, VALID))
-    images = (torch.rand(rows + more, 784, generator=generator) < 0.13).byte()
-    train, valid = images.split((rows, more))
-    clock, steps = clock_of(asked), rows // BATCH
-    for warm in find_sides(train[:2000], valid[:1000]).values():  # imports, allocator, kernels
-        warm(1)
-    sides = find_sides(train, valid)
-    works = {name: lambda run=run: run(asked.rounds) for name, run in sides.items()}
-    seconds = epochs_of(in_turn(works, steps // TURNS, clock), asked.rounds)
-    for name, taken in seconds.items():
-        median, whole = statistics.median(taken) / steps, sum(taken) / (asked.rounds * steps)
-        print(
-            f"{name}: {1e3 * median:.2f} ms a step, {1e3 * whole:.2f} in the whole run", flush=True
-        )
-    lacks = {"pythae 0.1.2": missing("pythae", "bench")}
+    lacks = missing("pythae", "bench")
+    names = [name for name in TRAININGS if not (lacks and name.startswith("pythae"))]
+    how = {"epochs": asked.rounds, "part": asked.part, "threads": 1 if asked.cpu else asked.threads}
+    turns = in_turn({name: partial(side, name=name, **how) for name in names}, asked.cpu)
+    turns = {name: taken[1:] for name, taken in turns.items()}
+    steps = TRAIN // asked.part // BATCH
+    for name, taken in turns.items():
+        assert len(taken) == asked.rounds + 1, f"{name} did not hand over after every epoch"
+        median, whole = statistics.median(taken[:-1]), sum(taken) / asked.rounds
+        print(f"{name}: {1e3 * median / steps:.2f} ms a step, {1e3 * whole / steps:.2f} in the run")
     for name, quantity in PEERS.items():
-        values = quotients(seconds, name, "fit") if name in seconds else []
-        yield quantity.found(values) if values else quantity.lacking(lacks[name])
+        epochs = {n: taken[:-1] for n, taken in turns.items()}
+        there = name in turns
+        yield quantity.found(quotients(epochs, name, "fit")) if there else quantity.lacking(lacks)
     for name, quantity in WHOLE.items():
-        if name in seconds:
-            yield quantity.found([sum(seconds[name]) / sum(seconds["fit"])])
+        if name in turns:
+            yield quantity.found([sum(turns[name]) / sum(turns["fit"])])
         else:
-            yield quantity.lacking(lacks[name])
+            yield quantity.lacking(lacks)
 
 
 def main() -> None:
     arguments = parser(__doc__, rounds=6)
-    arguments.add_argument("--part", type=int, default=1, help="an n-th of the images, for a trial")
+    arguments.add_argument("--part", type=int, default=1, help="an n-th of the images, at most 4")
     asked = arguments.parse_args()
     print(f"{machine(asked)} of an epoch")
     show(results(asked), asked.json)

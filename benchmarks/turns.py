@@ -1,81 +1,59 @@
-"""Trainings that take turns of some steps each, so that all see the same moments of a machine.
-
-Every side runs in a thread of its own, and only one of them at a time: after so many steps of its
-optimizer, of whatever class, it waits until it is its turn again. What a side does before its first
-step and after its last one belongs to its first and its last turn.
-"""
+"""Trainings that take turns, each in a process of its own, so that all see the same moments."""
 
 from __future__ import annotations
 
-import threading
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from multiprocessing.connection import Connection
 
-from torch.optim.optimizer import register_optimizer_step_post_hook
-
-
-class Side(threading.Thread):
-    """A training that goes on for ``every`` steps whenever ``advance`` is called."""
-
-    def __init__(self, work: Callable[[], object], every: int) -> None:
-        super().__init__(daemon=True)
-        self.work, self.every = work, every
-        self.steps, self.error = 0, None
-        self._mine, self._others = threading.Semaphore(0), threading.Semaphore(0)
-        self.start()
-
-    def run(self) -> None:
-        self._mine.acquire()
-        try:
-            self.work()
-        except BaseException as error:  # of any kind: it is raised where the side is advanced
-            self.error = error
-        finally:
-            self.every = 0  # which says that there is no more
-            self._others.release()
-
-    def stepped(self) -> None:
-        self.steps += 1
-        if self.steps % self.every == 0:
-            self._others.release()
-            self._mine.acquire()
-
-    def advance(self) -> None:
-        self._mine.release()
-        self._others.acquire()
-        if self.error is not None:
-            raise self.error
-
-    @property
-    def ended(self) -> bool:
-        return self.every == 0
+Work = Callable[[Callable[[], None]], object]  # calls what it is given to hand over
 
 
-def in_turn(
-    works: Mapping[str, Callable[[], object]],
-    every: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    """Seconds of each turn of each side, until all have ended."""
+def in_turn(works: Mapping[str, Work], cpu: bool = False) -> dict[str, list[float]]:
+    """Seconds of each turn of each side by its own clock, until all have ended.
 
-    def stepped(*_: Any) -> None:
-        side = threading.current_thread()
-        if isinstance(side, Side):
-            side.stepped()
+    A side hands over whenever it calls its argument, and when it ends. Processes are spawned: what
+    one side does to its threads, memory, warnings and output concerns no other.
 
-    sides = {name: Side(work, every) for name, work in works.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    handle = register_optimizer_step_post_hook(stepped)
-    try:
-        while not all(side.ended for side in sides.values()):
-            for name, side in sides.items():
-                if not side.ended:
-                    start = clock()
-                    side.advance()
-                    seconds[name].append(clock() - start)
-    finally:
-        handle.remove()
-    for name, side in sides.items():
-        assert len(seconds[name]) == 1 + side.steps // every, f"{name} did not hand over"
+    Args:
+        works: functions of a module, or partial applications of such.
+        cpu: whether seconds are those that the process had of its processors.
+
+    Raises:
+        RuntimeError: a side failed, after its traceback.
+    """
+    context = multiprocessing.get_context("spawn")
+    there: dict[str, Connection] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for name, work in works.items():
+        there[name], own = context.Pipe()
+        context.Process(target=_side, args=(work, own, cpu), daemon=True).start()
+        own.close()
+    while there:
+        for name, pipe in list(there.items()):
+            pipe.send("go")
+            try:
+                taken, ended = pipe.recv()
+            except EOFError:
+                raise RuntimeError(f"{name}: failed") from None
+            seconds[name].append(taken)
+            if ended:
+                del there[name]
     return seconds
+
+
+def _side(work: Work, pipe: Connection, cpu: bool) -> None:
+    clock = time.process_time if cpu else time.perf_counter
+
+    def hand_over(ended: bool = False) -> None:
+        nonlocal start
+        pipe.send((clock() - start, ended))
+        if not ended:
+            pipe.recv()
+            start = clock()
+
+    pipe.recv()
+    start = clock()
+    work(hand_over)
+    hand_over(ended=True)

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from results import Quantity, Result, at_least, at_most, row, show
@@ -106,33 +105,31 @@ def test_what_is_kept_comes_back(tmp_path, capsys):
     assert "\n".join(lines) in capsys.readouterr().out
 
 
-def training(steps, log, name):
-    weight = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.SGD([weight])
-    for _ in range(steps):
-        log.append(name)
-        weight.sum().backward()
-        optimizer.step()
+@pytest.fixture
+def works(tmp_path, monkeypatch):
+    """Of a module that processes of their own can import."""
+    text = (
+        "def counting(hand_over, turns):\n    for _ in range(turns):\n        hand_over()\n\n"
+        "def broken(hand_over):\n    hand_over()\n    raise RuntimeError('no kernel')\n"
+    )
+    (tmp_path / "some_works.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("some_works")
+    del sys.modules["some_works"]
 
 
-def test_sides_take_turns_of_some_steps():
-    log = []
-    works = {
-        name: lambda name=name, n=n: training(n, log, name) for name, n in {"a": 5, "b": 4}.items()
-    }
-    seconds = in_turn(works, 2)
-    assert "".join(log) == "aabbaabba"
-    assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3}
-    training(3, log, "after")  # nobody waits any more
+@pytest.mark.parametrize("cpu", [True, False])
+def test_sides_take_turns_until_all_have_ended(works, cpu):
+    sides = {str(n): partial(works.counting, turns=n) for n in (0, 3)}
+    seconds = in_turn(sides, cpu)
+    assert {name: len(taken) for name, taken in seconds.items()} == {"0": 1, "3": 4}
+    assert all(second >= 0 for taken in seconds.values() for second in taken)
 
 
-def test_a_side_that_fails_is_heard():
-    def broken():
-        training(1, [], "")
-        raise RuntimeError("no kernel")
-
-    with pytest.raises(RuntimeError, match="no kernel"):
-        in_turn({"broken": broken}, 1)
+def test_a_side_that_fails_is_heard(works, capfd):
+    with pytest.raises(RuntimeError, match="broken: failed"):
+        in_turn({"broken": works.broken, "fine": partial(works.counting, turns=9)})
+    assert "no kernel" in capfd.readouterr().err
 
 
 def test_what_failed_stops_nothing_and_comes_again(everything, tmp_path, monkeypatch, capsys):
