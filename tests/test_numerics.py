@@ -182,3 +182,25 @@ def test_moments_are_those_of_numpy_however_the_rows_are_cut():
             np.testing.assert_allclose(found[with_cells], expected, rtol=1e-10, atol=1e-10)
         assert (mean[0, 0], deviation[0, 0]) == (0.3, 0)  # whose sums round
         assert (mean[1, 1], deviation[1, 1]) == (0, 0)  # nothing is there
+
+
+def test_bernoulli_sums_take_transforms_and_rows_of_any_shape():
+    """Forward slopes and maps, with x, logits or both mapped; images beside flat logits."""
+    torch.manual_seed(0)
+    x, logits = (torch.rand(5, 4) < 0.5).to(F64), torch.randn(5, 4, dtype=F64)
+    wanted = numerics.bernoulli_log_prob(x, logits).sum(1)
+
+    def of_rows(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return numerics.bernoulli_log_prob_sum(one.unsqueeze(0), other.unsqueeze(0))[0]
+
+    torch.testing.assert_close(torch.func.vmap(of_rows)(x, logits), wanted)
+    for dims, given in (((0, None), (x, logits[0])), ((None, 0), (x[0], logits))):
+        wanted_there = numerics.bernoulli_log_prob(*given).sum(1)
+        torch.testing.assert_close(torch.func.vmap(of_rows, dims)(*given), wanted_there)
+    _, slope = torch.func.jvp(
+        lambda given: numerics.bernoulli_log_prob_sum(x, given), (logits,), (logits,)
+    )
+    torch.testing.assert_close(slope, ((x - logits.sigmoid()) * logits).sum(1))
+    for given in (logits, logits.clone().requires_grad_()):
+        found = numerics.bernoulli_log_prob_sum(x.view(5, 1, 2, 2), given)
+        torch.testing.assert_close(found, wanted, check_stride=False)

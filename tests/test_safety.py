@@ -21,6 +21,7 @@ from PIL import Image
 
 import reparam as rp
 from reparam import checkpoint
+from reparam.allotment import OF_A_TENSOR, Allotment
 from reparam.data.large_arrays import memory
 from reparam.model import Space
 
@@ -207,6 +208,8 @@ def test_a_header_that_claims_what_the_file_has_not(tmp_path):
         ("made", {"hidden": [10**6]}),
         ("maf", {"layers": 10**9}),
         ("pixel-cnn", {"width": 2 * 10**4}),
+        ("ae-gmm", {"generator.components": 600_000}),
+        ("ddpm", {"times": 10**9}),
     ],
 )
 def test_sizes_that_are_claimed_of_a_model_whose_weights_are_few(
@@ -218,8 +221,47 @@ def test_sizes_that_are_claimed_of_a_model_whose_weights_are_few(
     header["parameters"] |= sizes
     file = tmp_path / "model.safetensors"
     checkpoint.write_tensors(file, model.state_dict(), header)
-    with pytest.raises(ValueError, match="model.safetensors: does not describe a model of this"):
+    said = "not describe a model of this version: (the sizes it names|latent_dim: expected less)"
+    with pytest.raises(ValueError, match=said):
         rp.load(file)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.linspace(0, 1, 10**9),
+        lambda: torch.arange(0.0, 10**9),
+        lambda: torch.eye(10**5),
+        lambda: torch.tril_indices(10**4, 10**4),
+        lambda: torch.zeros(6 * 10**7, dtype=torch.float64),
+        lambda: torch.randperm(10**8, generator=torch.Generator()),
+        lambda: torch.zeros(2).repeat(10**9, 1),
+        lambda: torch.zeros(2).new_zeros(10**9),
+        lambda: torch.zeros(1).expand(10**9).double(),
+        lambda: torch.zeros_like(torch.zeros(1).expand(10**9)),
+        lambda: torch.empty(2**62, 2**62),
+    ],
+)
+def test_a_tensor_is_refused_before_its_memory_is_written(little_memory, make):
+    with Allotment(weights=2**24), pytest.raises(ValueError, match="more than 268 MB"):
+        make()
+
+
+def test_an_allotment_counts_what_is_made_and_not_how_it_is_said():
+    """Ends and bounds are no sizes; views and what is written in place take nothing."""
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with Allotment(weights=0) as allotment:
+        assert torch.equal(torch.rand(3), expected), "asking draws nothing"
+        torch.arange(10**9, 10**9 + 5)
+        torch.randint(2**31 - 1, ())
+        taken, x = allotment.taken, torch.zeros(1000)
+        for _ in range(10):
+            x.add_(1).view(10, 100).T.expand(10**6, 100, 10)
+        assert allotment.taken == taken + 4000 + OF_A_TENSOR
+        with pytest.raises(ValueError, match="more than 67 MB"):
+            x[:, None] + torch.zeros(20_000)
 
 
 @pytest.mark.parametrize(

@@ -405,3 +405,47 @@ def test_extremes_tell_what_every_entry_does(dtype, domain, levels):
         found.add(wanted)
     assert True in found
     assert False in found or not dtype.is_floating_point
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_unsigned_integers_are_real_data(dtype):
+    """PyTorch compares none of them: that none is infinite needs no look."""
+    x = torch.tensor([[1, 0, 7, 65_535]]).to(dtype)
+    for domain in ("support", "finite"):
+        assert _all_allowed(x, None, domain)
+    assert _all_allowed(x, 256, "finite")
+    model = built("vae", SPACES["real"])
+    torch.testing.assert_close(model.encode(x), model.encode(x.double()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["made", "vae"])
+def test_numbers_of_binary_rows_may_be_mapped(name):
+    """Where no gradient is asked, their logarithms are taken together: mapped, and one by one."""
+    model, x = built(name, SPACES["binary"]).double(), rows(SPACES["binary"]).double()
+
+    def value(row: Tensor) -> Tensor:
+        return model.log_prob(row.unsqueeze(0)).value[0]
+
+    def of_same_noise(call: Any, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return call(x)
+
+    with torch.no_grad():
+        mapped = of_same_noise(torch.func.vmap(value, randomness="same"), x)
+        torch.testing.assert_close(mapped, torch.stack([of_same_noise(value, row) for row in x]))
+
+
+def test_slopes_of_a_loss_along_a_direction_are_those_of_its_gradient():
+    """Forward mode marks no tensor as one whose gradient is asked."""
+    model, x = built("made", SPACES["binary"]), rows(SPACES["binary"])
+    weights = {n: p.detach() for n, p in model.named_parameters()}
+    direction = {n: torch.randn_like(p) for n, p in weights.items()}
+
+    def loss(given: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(model, given, (x,)).objective
+
+    _, slope = torch.func.jvp(loss, (weights,), (direction,))
+    gradient = torch.func.grad(loss)(weights)
+    torch.testing.assert_close(slope, sum((direction[n] * g).sum() for n, g in gradient.items()))
+    mapped = torch.func.vmap(lambda row: model(row.unsqueeze(0)).objective)(x)
+    torch.testing.assert_close(mapped.mean(), loss(weights))

@@ -18,4 +18,4 @@ def keep_freed() -> None:
     page fault and filled with zeros. One larger block, freed untouched, raises that limit for
     good (``mallopt(3)``, M_TRIM_THRESHOLD). Of other allocators it asks nothing.
     """
-    torch.empty(LARGEST, dtype=torch.uint8)
+    torch.empty(LARGEST, dtype=torch.uint8, device="cpu")

@@ -205,7 +205,7 @@ def moments(parts: Callable[[], Iterable[Tensor]]) -> tuple[Tensor, Tensor]:
     """
     count, total = _sums(parts(), lambda x: x)
     mean = total / count.clamp(min=1)
-    row, same = constant_entries(parts())
+    row, same = constant_entries(part.cpu() for part in parts())
     mean = torch.where(same & ~row.isnan(), row.double(), mean)
     _, squares = _sums(parts(), lambda x: (x - mean).square())
     return mean, (squares / count.clamp(min=1)).sqrt()
@@ -302,7 +302,7 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
     are gone through at a time that they stay in the cache of a core.
     """
     if torch.is_grad_enabled() and logits.requires_grad and len(x) == len(logits):
-        cost = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+        cost = F.binary_cross_entropy_with_logits(logits, x.reshape(logits.shape), reduction="none")
         return -cost.sum(tuple(range(1, cost.ndim)))
     x, logits = x.flatten(1).unsqueeze(1), logits.flatten(1)
     by_x = logits.view(len(x), -1, logits.shape[1])
@@ -319,10 +319,9 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
 
 def _bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
     """Of x (N, 1, D) and logits (N, k, D), (N·k,), without gradients."""
-    values = logits.abs().sigmoid_()
-    total = _sum_of_logs(values.flatten(0, 1))
-    torch.clamp(logits, min=0, out=values).addcmul_(x, logits, value=-1)
-    return total - values.sum(2).view(-1)
+    total = _sum_of_logs(logits.abs().sigmoid_().flatten(0, 1))
+    rest = torch.addcmul(logits.clamp(min=0), x, logits, value=-1)
+    return total - rest.sum(2).view(-1)
 
 
 def _sum_of_logs(values: Tensor) -> Tensor:

@@ -369,7 +369,8 @@ def _allowed(x: Tensor, levels: int | None, domain: Domain) -> Tensor:
 
 def _all_allowed(x: Tensor, levels: int | None, domain: Domain) -> bool:
     """Whether all entries are in the domain; the extremes tell most of it, in one pass."""
-    if not x.numel():
+    anything = levels is None or domain == "finite"
+    if not x.numel() or (anything and not x.is_floating_point()):
         return True
     extremes = torch.stack(x.aminmax())  # NaN where any entry is
     if not bool(_allowed(extremes, levels, domain).all()):

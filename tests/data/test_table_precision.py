@@ -96,3 +96,13 @@ def test_the_precision_is_decided_by_all_parts_and_not_by_missing_cells(monkeypa
         assert not fits_float32([x]) and fits_float32([x], [0])
         x[:, 1] = np.nan
         assert fits_float32([x])
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_run_backwards_or_may_not_be_written_to_are_looked_at():
+    x = np.stack([NEAR, FAR_AWAY], 1)
+    shut = x.copy()
+    shut.flags.writeable = False
+    for rows in (x[::-1], x[:, ::-1], shut, np.asfortranarray(x), x.astype(">f8")):
+        assert not fits_float32([rows])
+    assert fits_float32([np.stack([NEAR, NEAR], 1)[::-1]])

@@ -190,12 +190,22 @@ def test_cached_samples_of_real_images_are_the_naive_ones_in_data_units(which, s
 def test_samples_come_as_often_as_they_are_probable(which):
     space = Space((1, 2, 3), "binary")
     model = random_model(which, space)
-    n = 6000  # some hundred of each of the 64 images: probabilities off by a tenth are seen
+    n = 10_000  # some hundred of each of the 64 images: probabilities off by a tenth are seen
     x = model.sample(n, generator=torch.Generator().manual_seed(5))
     index = (x.flatten(1) @ (2.0 ** torch.arange(5, -1, -1, dtype=F64))).long()
     counts = torch.bincount(index, minlength=64)
     expected = n * model.log_prob(all_states(space)).value.exp().detach()
     assert chi_square(counts, expected) > 1e-4
+
+
+@every
+def test_samples_under_autocast_are_those_without_it(which):
+    """A walk is never rounded to bfloat16: its buffers are of one type, and cheap to fill."""
+    model = random_model(which, Space((1, 2, 3), "binary")).float()
+    plain = model.sample(50, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.sample(50, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(plain, rounded)
 
 
 @pytest.mark.parametrize(

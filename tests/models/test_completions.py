@@ -22,7 +22,7 @@ def test_completions_keep_what_is_given_and_draw_the_rest_from_its_conditional(w
     top = torch.zeros(space.shape, dtype=torch.bool)
     top[:, 0], top[:, 1, 0] = True, True  # the first four entries
     given = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=F64)
-    n = 2000
+    n = 5000
     x = torch.full((n, *space.shape), 7.0, dtype=F64).masked_scatter(
         top.expand(n, -1, -1, -1), given.repeat(n)
     )
@@ -46,7 +46,7 @@ def test_channels_are_completed_given_those_before_them_in_their_pixel(which):
         pytest.skip("orders in which the given channel does not come first")
     red = torch.tensor([True, False])[:, None, None].expand(space.shape).clone()
     red[:, :, 1] = False  # of the first pixel only
-    n, states = 2000, all_states(space)
+    n, states = 5000, all_states(space)
     for value in (0.0, 1.0):
         x = torch.full((n, *space.shape), value, dtype=F64)
         found = model.complete(x, red, generator=torch.Generator().manual_seed(3))

@@ -233,3 +233,14 @@ def test_a_smallest_image_that_never_varies_is_refused(solve):
     x[..., 0, 0] = 1.0
     with pytest.raises(ValueError, match="scales: the 1 x 1 pixels of the smallest .* fewer"):
         solve(tiny(CNN, Space((1, 4, 4), "real"), 3), x)
+
+
+def test_draws_under_autocast_have_the_type_of_the_weights():
+    """Features of a smaller image are rounded to bfloat16 there; no walk and no probability is."""
+    model = rp.build("multi-scale-pixel-cnn", Space((1, 8, 8), "binary"), seed=0).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        x = model.sample(2, generator=torch.Generator().manual_seed(0))
+        value = model.log_prob(x).value
+    assert x.dtype == value.dtype == torch.float32
+    # Parameters of each entry are rounded to 8 bits; so the sum is, to a part of its own.
+    torch.testing.assert_close(value, model.log_prob(x).value, rtol=2**-8, atol=0)

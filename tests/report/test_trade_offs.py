@@ -10,7 +10,9 @@ from pages import entry
 
 import reparam as rp
 from reparam.evaluation.scores import Score
-from reparam.report.direct_labels import APART, DOT, Box, places_of
+from reparam.report import plots
+from reparam.report.direct_labels import APART, DOT, Box, Point, label_points, places_of
+from reparam.report.plots import lay_out  # before other tests do without
 from reparam.report.progress_of_training import seconds_to_most
 from reparam.report.section import Shown
 from reparam.report.sections import trade_offs
@@ -126,3 +128,25 @@ def test_nine_tenths_of_the_way_whichever_direction_is_better():
     assert seconds_to_most(history([5, 4])) is None
     assert seconds_to_most(history([5, 4, 3], keeps="last")) is None
     assert seconds_to_most(History()) is None
+
+
+def test_names_are_placed_once_the_figure_is_laid_out(monkeypatch):
+    """Labels of the axes fit in it, and nothing moves after the places are chosen."""
+    monkeypatch.setattr(plots, "lay_out", lay_out)
+    points = [Point(k, 1e6 * k, f"model {k}", "black") for k in range(5)]
+    with plots.style():
+        figure, axis = plots.panel(3.0, 2.2)
+        axis.plot([p.x for p in points], [p.y for p in points], "o")
+        axis.set(xlabel="seconds", ylabel="parameters\nof the model")
+        axis.yaxis.set_major_formatter("{x:,.0f}")
+        label_points(figure, axis, points)
+        figure.draw_without_rendering()
+    before = axis.get_position().bounds
+    for label in (axis.xaxis.label, axis.yaxis.label):
+        assert label.get_window_extent().min.min() >= 0
+    at = axis.transData.transform([(p.x, p.y) for p in points])
+    for said in axis.texts:
+        box = said.get_window_extent()
+        assert not any(box.contains(*point) for point in at)
+    plots.svg(figure, "models")
+    assert axis.get_position().bounds == before

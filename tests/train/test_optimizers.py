@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from typing import Any
@@ -181,8 +182,10 @@ def test_mending_touches_what_is_not_finite_only():
 # ----------------------------------------------------------------------- rates of single modules
 
 
-def rated(weight_decay: float) -> tuple[tuple[nn.Linear, ...], torch.optim.Optimizer, TrainConfig]:
-    layers = tuple(nn.Linear(3, 3) for _ in range(3))
+def rated(
+    weight_decay: float, dtype: torch.dtype = torch.float32
+) -> tuple[tuple[nn.Linear, ...], torch.optim.Optimizer, TrainConfig]:
+    layers = tuple(nn.Linear(3, 3, dtype=dtype) for _ in range(3))
     config = TrainConfig(lr=0.1, weight_decay=weight_decay)
     return (
         layers,
@@ -211,17 +214,24 @@ def test_each_module_moves_by_its_own_multiple_of_the_rate(weight_decay):
     assert torch.equal(layers[0].weight, before[0]), "a rate of 0 leaves weights bit for bit"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_a_fused_step_is_that_of_torch_bit_for_bit(weight_decay):
-    """With steps that are left out, and one in which a weight has no gradient."""
+def test_a_fused_step_is_that_of_torch_bit_for_bit(weight_decay, dtype):
+    """With steps that are left out, rates that change, and what is remembered replaced.
+
+    In one step a weight has no gradient; before another the state is loaded anew, from a copy.
+    """
     runs = []
     for own in (True, False):
         torch.manual_seed(0)
-        layers, optimizer, _ = rated(weight_decay)
+        layers, optimizer, _ = rated(weight_decay, dtype)
         weights, step = trainable(layers), FusedStep(optimizer)
-        for at in range(8):
+        for at in range(9):
             for k, weight in enumerate(weights):
-                weight.grad = None if (at, k) == (4, 3) else torch.randn(weight.shape)
+                weight.grad = None if (at, k) == (4, 3) else torch.randn_like(weight)
+            set_learning_rate(optimizer, 0.1 / (1 + at))
+            if at == 6:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
             skip = torch.tensor(float(at in (0, 3, 5)))
             before = [weight.detach().clone() for weight in weights]
             if own:
@@ -235,8 +245,22 @@ def test_a_fused_step_is_that_of_torch_bit_for_bit(weight_decay):
     (ours, slots, state), (theirs, wanted, of_torch) = runs
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert all(torch.equal(slots[i][name], wanted[i][name]) for i in wanted for name in wanted[i])
-    assert [s["step"].item() for s in slots.values()] == [5.0, 5.0, 5.0, 4.0, 5.0, 5.0]
+    assert [s["step"].item() for s in slots.values()] == [6.0, 6.0, 6.0, 5.0, 6.0, 6.0]
     assert state["param_groups"] == of_torch["param_groups"]
+
+
+def test_groups_that_are_added_are_stepped():
+    layers, optimizer, _ = rated(0.0)
+    late, step = nn.Linear(3, 3), FusedStep(optimizer)
+    for at in range(4):
+        if at == 2:
+            optimizer.add_param_group({"params": list(late.parameters()), "lr": 0.1})
+        for weight in (*trainable(layers), *late.parameters()):
+            weight.grad = torch.ones_like(weight)
+        before = late.weight.detach().clone()
+        step(torch.zeros(()))
+        assert torch.equal(late.weight, before) == (at < 2)
+    assert optimizer.state[late.weight]["step"] == 2
 
 
 def test_moments_come_back_to_their_weights_whatever_the_groups():

@@ -346,9 +346,13 @@ def far_columns(contents: Contents) -> list[str]:
 
 
 def _parts(x: Array, columns: Sequence[int] | None = None) -> Iterator[Floats]:
-    """Some columns of an array as float64, so many rows at a time: no copy has its size."""
+    """Some columns of an array as float64, so many rows at a time: no copy has its size.
+
+    Each may be written to and runs forwards, as PyTorch wants it.
+    """
     chosen = slice(None) if columns is None else list(columns)
-    return (x[rows][:, chosen].astype(np.float64, copy=False) for rows in blocks(x))
+    for rows in blocks(x):
+        yield np.require(x[rows][:, chosen], np.float64, ["C", "W"])
 
 
 def _spread(

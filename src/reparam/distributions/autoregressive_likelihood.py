@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.distribution import Visit
 from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, limited
@@ -96,7 +97,8 @@ class AutoregressiveDistribution(Distribution):
         x = self.context.new_empty(self.rows, *self.conditional.space.shape)
         values = x.view(self.network.layout(self.rows))
         places = torch.arange(values.shape[-1], device=x.device)
-        self.network.generate(self.rows, draw, self.context, self.member)
+        with numerics.without_autocast(self.context):  # buffers of a walk are of one type
+            self.network.generate(self.rows, draw, self.context, self.member)
         values[..., torch.cat(order)] = torch.cat(parts, -1).to(dtype)
         return x
 

@@ -223,7 +223,9 @@ class Autoregressive(Conditional, ChainRule, Completer):
     def _context(self, c: Tensor | None, rows: int) -> Tensor:
         context = self.context(c)
         if context is not None and self.degradation is not None:
-            return context.flatten(1) if self.features is None else self.features(context)
+            if self.features is None:
+                return context.flatten(1)
+            return self.features(context).to(self.anchor.dtype)  # of p(x|c): no bfloat16
         return self.anchor.new_zeros(rows, 0) if context is None else context
 
     def _given(self, context: Tensor, member: int | Tensor = 0) -> AutoregressiveDistribution:

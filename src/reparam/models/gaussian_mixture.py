@@ -57,8 +57,10 @@ class GaussianMixture(Float64Buffers, Density):
         self.components, d = components, space.dimension
         self.varying = Varying(space)
         self.register_buffer("weights", torch.full((components,), 1 / components).double())
-        self.register_buffer("means", torch.zeros(components, d).double())
-        self.register_buffer("covariances", torch.eye(d).double().repeat(components, 1, 1))
+        self.register_buffer("means", torch.zeros(components, d, dtype=torch.float64))
+        covariances = torch.zeros(components, d, d, dtype=torch.float64)
+        covariances.diagonal(dim1=1, dim2=2).fill_(1)
+        self.register_buffer("covariances", covariances)
         self.weights: Tensor
         self.means: Tensor
         self.covariances: Tensor

@@ -52,7 +52,9 @@ class FusedStep:
     The same numbers as ``Optimizer.step`` with ``found_inf``, which collects its tensors anew in
     every step and counts back the steps that it left out: of a small network that takes longer
     than the kernel. It still makes the first step, and every one in which a weight has no gradient.
-    What it remembers may be changed in place, as long as its tensors stay the same.
+    What it remembers may be changed in place; where its tensors are replaced, they are found again.
+    Hooks of the optimizer are called in its own steps only, so hardly ever after the first one:
+    nobody outside training has that optimizer.
 
     Args:
         optimizer: as ``make_optimizer`` makes it.
@@ -69,7 +71,8 @@ class FusedStep:
         """Move the weights by their gradients, unless ``skip``, a float32 scalar, is 1."""
         groups = self.optimizer.param_groups
         gradients = [[weight.grad for weight in group["params"]] for group in groups]
-        if not self.slots or any(g is None for of_group in gradients for g in of_group):
+        missing = any(g is None for of_group in gradients for g in of_group)
+        if missing or not self._holds():
             self.optimizer.found_inf = skip  # type: ignore[attr-defined]
             self.optimizer.step()
             self.slots = self._remembered()
@@ -96,6 +99,14 @@ class FusedStep:
                 maximize=False,
                 found_inf=skip,
             )
+
+    def _holds(self) -> bool:
+        """Whether the slots are the optimizer's: of as many groups, and not loaded since."""
+        groups = self.optimizer.param_groups
+        if not self.slots or len(groups) != len(self.slots):
+            return False
+        first, (_, _, steps) = groups[0]["params"][0], self.slots[0]
+        return self.optimizer.state[first].get("step") is steps[0]
 
     def _remembered(self) -> list[list[list[Tensor]]]:
         """What the optimizer has of every weight; nothing while it lacks that of one."""
