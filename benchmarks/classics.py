@@ -10,7 +10,7 @@ estimators      log p(x) from prior samples and from importance samples, with ef
 variance        the decoder's variance from sharp to smooth
 
 All on scikit-learn's digits, on the CPU in minutes. Each prints its table as it stands in
-benchmarks/README.md; reports are left in --out.
+benchmarks/results-autoencoders.md; reports are left in --out.
 """
 
 from __future__ import annotations

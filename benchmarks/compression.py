@@ -264,6 +264,19 @@ def coder_alone(pushed: list[Leaf], popped: list[Leaf], reading: bool) -> Callab
 
 def speeds(subject: Subject, asked: argparse.Namespace) -> Iterator[Result]:
     """Images a second both ways, and what they are made of."""
+    count, walks = len(subject.x[: asked.timed]), isinstance(subject.model, ChainRule)
+    seconds = rounds.measured(sides_of(subject, asked), asked)
+    said = {side: f"{statistics.median(taken):.4g} s" for side, taken in seconds.items()}
+    show_json({"run": subject.name, "rows": count, "batch": asked.batch, **said})
+    for side, goal in goals_of(subject.name, walks).items():
+        if walks:
+            yield goal.found(rounds.quotients(seconds, side, "sample"))
+        else:
+            yield goal.found(count / taken for taken in seconds[side])
+
+
+def sides_of(subject: Subject, asked: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """Files both ways, networks and coder alone, and as many samples where the model walks."""
     x, model = subject.x[: asked.timed], subject.model
     exact = copy.deepcopy(model).double()
     file = code(model, x, rows=asked.batch, check=False).file
@@ -280,38 +293,31 @@ def speeds(subject: Subject, asked: argparse.Namespace) -> Iterator[Result]:
         batches = [len(part) for part in x.split(asked.batch)]
         sides["sample"] = lambda: exact.sample(len(x))
         sides["sample in batches"] = lambda: [exact.sample(n) for n in batches]
-    seconds = rounds.measured(sides, asked)
-    said = {side: f"{statistics.median(taken):.4g} s" for side, taken in seconds.items()}
-    tell({"run": subject.name, "rows": len(x), "batch": asked.batch, **said})
-    for side, goal in goals_of(subject.name, "sample" in sides).items():
-        if "sample" in sides:
-            yield goal.found(rounds.quotients(seconds, side, "sample"))
-        else:
-            yield goal.found(len(x) / taken for taken in seconds[side])
+    return sides
 
 
-def tell(found: dict[str, Any]) -> None:
+def show_json(found: dict[str, Any]) -> None:
     print(json.dumps(found, ensure_ascii=False), flush=True)
 
 
 def results(asked: argparse.Namespace) -> Iterator[Result]:
     """Those of speed; what else was asked for is printed."""
     names = asked.models or ([] if asked.runs else list(PLANS))
-    lacks = missing("constriction", "compress")
+    without = missing("constriction", "compress")
     subjects = {path.name: lambda path=path: opened(path) for path in asked.runs}
     subjects |= {name: lambda name=name: trained(name, asked) for name in names}
     for name, make in subjects.items():
         try:
-            subject = None if lacks else make()
+            subject, lacks = (None, without) if without else (make(), "")
         except DataUnavailable:
             subject, lacks = None, "the data (REPARAM_DATA)"
         if subject is None:
             yield from lacking(goals_of(name, name in WALKED).values(), lacks)
             continue
         if asked.only in (None, "lengths"):
-            tell(lengths(subject, asked))
+            show_json(lengths(subject, asked))
         if asked.only == "grids":
-            tell(grids(subject, asked))
+            show_json(grids(subject, asked))
         if asked.only in (None, "speeds"):
             yield from speeds(subject, asked)
 

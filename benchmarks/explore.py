@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import torch
 from results import Quantity, Result, at_most, lacking, missing, show
-from rounds import parser
 
 import reparam as rp
 from reparam.explore.program import Program, engine, program_of
@@ -103,7 +102,7 @@ class Taken(NamedTuple):
     apart: float
 
 
-def in_page(programs: Mapping[str, Program], rounds: int) -> dict[str, Taken]:
+def in_page(programs: Mapping[str, Program], decodes: int) -> dict[str, Taken]:
     from playwright.sync_api import sync_playwright
 
     found = {}
@@ -115,7 +114,7 @@ def in_page(programs: Mapping[str, Program], rounds: int) -> dict[str, Taken]:
             tab = browser.new_page()  # which has compiled nothing yet
             tab.goto(path.as_uri())
             header = json.loads(program.json)
-            made = tab.evaluate(TIMED, [header, program.base64, WARM, rounds])
+            made = tab.evaluate(TIMED, [header, program.base64, WARM, decodes])
             found[name] = Taken(made["taken"], made["apart"])
             tab.close()
         browser.close()
@@ -140,7 +139,7 @@ def results(asked: argparse.Namespace) -> Iterator[Result]:
         name: program_of(rp.build("vae", space, **changes))
         for name, (space, changes) in MODELS.items()
     }
-    for name, taken in in_page(programs, asked.rounds).items():
+    for name, taken in in_page(programs, asked.decodes).items():
         print(described(name, programs[name], taken))
         yield GOALS[name].found(taken.milliseconds["page"])
 
@@ -160,14 +159,16 @@ def described(name: str, program: Program, taken: Taken) -> str:
 
 
 def main() -> None:
-    arguments = parser(__doc__, rounds=100)
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    arguments.add_argument("--decodes", type=int, default=100, help="or moves of a slider")
+    arguments.add_argument("--json", type=Path, help="file for what was found")
     arguments.add_argument("--page", action="store_true", help="measure the whole page, as used")
     asked = arguments.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     if asked.page:
         from explore_page import pages
 
-        show(pages(asked.rounds, needed()), asked.json)
+        show(pages(asked.decodes, needed()), asked.json)
     else:
         show(results(asked), asked.json)
 

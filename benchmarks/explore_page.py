@@ -140,7 +140,7 @@ def pages(rounds: int, lacks: str) -> Iterator[Result]:
         for name in MODELS:
             for way, opened in ((SERVED, served(name)), (INSIDE, in_one_file(name, sizes))):
                 with opened as address:
-                    page = measured(browser, address, rounds)
+                    page = used(browser, address, rounds)
                 print(f"{name}, {way}: {page}", flush=True)
                 if (name, way) in SHOWN:
                     yield SHOWN[name, way].found(page.milliseconds)
@@ -167,7 +167,7 @@ class Page(NamedTuple):
         )
 
 
-def measured(browser: Any, address: str, rounds: int) -> Page:
+def used(browser: Any, address: str, rounds: int) -> Page:
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
     tab.set_default_timeout(600_000)
     start = time.perf_counter()

@@ -16,15 +16,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gpu_contract
 import gpu_densities
 import gpu_training
 import torch
 from gpu_task import Settings, Task
+from results import Kept
 
-from reparam.checkpoint import read_json, write_json
 from reparam.presets import PRESETS
 
 # What the parts are called, and the most seconds of each: less than eight minutes in all.
@@ -36,27 +36,6 @@ PARTS: dict[str, tuple[str, float]] = {
     "densities": ("likelihoods and samples", 70),
     "bfloat16": ("bfloat16 beside float32", 40),
 }
-
-
-class Kept(NamedTuple):
-    """Results by part and task, and the file that keeps them."""
-
-    file: Path
-    settings: Settings
-    tasks: dict[str, dict[str, Any]]
-
-    @classmethod
-    def open(cls, file: Path, settings: Settings) -> Kept:
-        """What was measured so far; ValueError where it was measured on something else."""
-        there: dict[str, Any] = read_json(file) if file.exists() else {}
-        found = there.get("settings", settings._asdict())
-        if found != settings._asdict():
-            raise ValueError(f"{file}: holds results of {found}; give another --out")
-        return cls(file, settings, there.get("tasks", {}))
-
-    def put(self, name: str, result: dict[str, Any]) -> None:
-        self.tasks[name] = result
-        write_json(self.file, {"settings": self.settings._asdict(), "tasks": self.tasks})
 
 
 class OutOfTime(BaseException):
@@ -98,8 +77,8 @@ def run(tasks: Mapping[str, list[Task]], kept: Kept, share: float = 1.0) -> None
     """What is missing of every part, then what failed, until the part's time is used up."""
     for part, some in tasks.items():
         (title, limit), names = PARTS[part], {f"{part}/{task.name}": task for task in some}
-        missing = [name for name in names if name not in kept.tasks]
-        failed = [name for name in names if name in kept.tasks and kept.tasks[name]["failed"]]
+        missing = [name for name in names if name not in kept.found]
+        failed = [name for name in names if name in kept.found and kept.found[name]["failed"]]
         end = time.perf_counter() + share * limit
         for name in missing + failed:
             left = end - time.perf_counter()
@@ -115,9 +94,9 @@ def run(tasks: Mapping[str, list[Task]], kept: Kept, share: float = 1.0) -> None
 
 def table(tasks: Mapping[str, list[Task]], kept: Kept) -> str:
     """Everything as markdown, a line for each task; what is missing says so."""
-    lines = [f"Measured on {kept.settings.machine}, torch {torch.__version__}."]
+    lines = [f"Measured on {kept.settings['machine']}, torch {torch.__version__}."]
     for part, some in tasks.items():
-        found = {task.name: _cells(kept.tasks.get(f"{part}/{task.name}")) for task in some}
+        found = {task.name: _cells(kept.found.get(f"{part}/{task.name}")) for task in some}
         columns = list(dict.fromkeys(what for cells in found.values() for what in cells))
         title = PARTS[part][0]
         lines += ["", f"**{title[0].upper()}{title[1:]}**", ""]
@@ -159,7 +138,7 @@ def main(words: list[str] | None = None) -> None:
     name = torch.cuda.get_device_name() if asked.device == "cuda" else platform.machine()
     settings = Settings(asked.device, asked.quick, name)
     try:
-        kept = Kept.open(asked.out, settings)
+        kept = Kept.open(asked.out, settings._asdict())
     except ValueError as error:
         raise SystemExit(str(error)) from error
     tasks = find_tasks(settings, asked.presets)

@@ -275,7 +275,10 @@ def convolutional_vae() -> rp.VAE:
 
 
 def main() -> None:
-    asked = parser(__doc__, rounds=3).parse_args()
+    arguments = parser(__doc__, rounds=3)
+    asked = arguments.parse_args()
+    if asked.cpu:
+        arguments.error("--cpu: a GPU is timed on the wall")
     print(machine(asked))
     show(results(asked), asked.json)
 

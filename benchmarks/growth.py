@@ -14,13 +14,15 @@ image, side², of which networks are linear.
 Parts that compare speeds instead (`growth_speed.py`), sides in turn: `stream`, a million rows and a
 hundred thousand images from mapped files beside the same in memory; `torchrun`, two processes
 beside one; `jobs`, `compare` with two jobs beside one.
+
+Nothing may be worse than linear: a slope, least squares of a few noisy points, may be 1.1 at most.
+Mapped files may take 1.05 times the time of a step in memory, and 1.1 times the memory of a tenth
+of their rows.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,8 @@ from typing import Any, NamedTuple
 
 import growth_speed
 import numpy as np
+from results import Quantity, Result, at_most, number, show
+from rounds import machine, parser
 
 MODELS = ["pca latent_dim=2", "vae latent_dim=2"]
 ROWS = (1000, 10_000, 100_000, 300_000, 1_000_000)
@@ -37,7 +41,9 @@ MODEL_COUNTS, FORMS = (1, 2, 4, 8, 16), ("csv", "parquet", "npy", "npz")
 IMAGES = (100, 1000, 10_000)
 CURVES = ("rows", "side", "latent", "models", "files")
 PARTS = (*CURVES, "report", *growth_speed.PARTS)
+WALL = {"torchrun", "jobs"}
 LEAST = 1.0  # MB, below which memory is noise
+LINEAR = at_most(1.1)
 
 
 class Point(NamedTuple):
@@ -72,7 +78,7 @@ def asked_for(part: str, most: float) -> Iterator[tuple[str, int, dict[str, Any]
         yield from (("rows", n, {"do": "load", "form": form, "rows": n}) for form, n in forms)
 
 
-def measured(parts: list[str], most: float, how: dict[str, Any]) -> Iterator[Point]:
+def points_of(parts: list[str], most: float, how: dict[str, Any]) -> Iterator[Point]:
     """The points of some parts as they are made, the slowest last."""
     of_report = {"rows", "side", "models"} if "report" in parts else set()
     for part in CURVES:
@@ -95,8 +101,6 @@ def slope(at: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> float:
     2.0
     """
     upper = slice(min(len(at) // 2, len(at) - 2), None)
-    if len(at) < 2 or values[upper].min() <= 0:
-        return math.nan
     return float(np.polyfit(np.log(at[upper]), np.log(values[upper]), 1)[0])
 
 
@@ -116,21 +120,19 @@ def columns(curve: list[Point]) -> tuple[np.ndarray[Any, Any], ...]:
     return tuple(np.array(column) for column in zip(*((p.at, *p[3:]) for p in curve), strict=True))
 
 
-def table(points: list[Point]) -> str:
-    """A line for each curve: its ends, and its slopes."""
-    lines = [
-        "| what | grows with | from … to | seconds | slope | MB more | slope |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def slopes(points: list[Point]) -> Iterator[Result]:
+    """Of seconds and of memory, for each curve, whose ends its name tells."""
     for (what, axis), curve in curves_of(points).items():
-        at, seconds, megabytes = columns(curve)
-        large = megabytes > LEAST
-        memory = f"{slope(at[large], megabytes[large]):.2f}" if large.sum() > 1 else "–"
-        lines.append(
-            f"| {what} | {axis} | {at[0]:,} … {at[-1]:,} | {seconds[0]:.2f} … {seconds[-1]:.2f} | "
-            f"{slope(at, seconds):.2f} | {megabytes[0]:.0f} … {megabytes[-1]:.0f} | {memory} |"
-        )
-    return "\n".join(lines)
+        at, *both = columns(curve)
+        for unit, least, values in zip(("s", "MB"), (0, LEAST), both, strict=True):
+            large = values > least
+            name = f"`{what}`, {axis} {at[0]:,} … {at[-1]:,}"
+            ends = f"{number(values[0])} … {number(values[-1])} {unit}"
+            quantity = Quantity(f"{name}: slope of {ends}", LINEAR)
+            if large.sum() < 2:
+                yield quantity.lacking(f"two sizes of more than {least:g} {unit}")
+            else:
+                yield quantity.found([slope(at[large], values[large])])
 
 
 def plot(points: list[Point], path: Path) -> None:
@@ -140,33 +142,33 @@ def plot(points: list[Point], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    curves = curves_of(points)
-    groups = sorted({(axis, what.split()[0] == "load") for what, axis in curves})
+    groups: dict[tuple[str, bool], Curves] = defaultdict(dict)
+    for (what, axis), curve in sorted(curves_of(points).items(), key=lambda item: item[0][1]):
+        groups[axis, what.startswith("load")][what, axis] = curve
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    shared = {"squeeze": False, "sharex": "col", "sharey": "row"}
     with plt.rc_context(style):
-        size = (3.4 * len(groups), 6.4)
-        figure, panels = plt.subplots(
-            2, len(groups), figsize=size, squeeze=False, sharex="col", sharey="row"
-        )
-        for column, (axis, of_files) in zip(panels.T, groups, strict=True):
-            chosen = {
-                what: columns(curve)
-                for (what, along), curve in curves.items()
-                if along == axis and (what.split()[0] == "load") == of_files
-            }
-            draw(column[0], {what: (at, s) for what, (at, s, _) in chosen.items()}, "seconds")
-            draw(column[1], {what: (at, m) for what, (at, _, m) in chosen.items()}, "MB")
+        figure, panels = plt.subplots(2, len(groups), figsize=(3.4 * len(groups), 6.4), **shared)
+        for column, ((axis, of_files), curves) in zip(panels.T, groups.items(), strict=True):
+            draw_column(column, axis, curves)
             column[0].set_title("load_data" if of_files else f"compare, {axis}", loc="left")
-            column[1].set_xlabel(axis)
-            if axis != "rows":  # whose decades say enough
-                values = {int(value) for at, *_ in chosen.values() for value in at}
-                column[1].set_xticks(sorted(values))
-                column[1].set_xticks([], minor=True)
         for row, name in zip(panels, ("seconds", "MB more"), strict=True):
             row[0].set_ylabel(name)
             guide(row)
         figure.tight_layout()
         figure.savefig(path, dpi=150)
+
+
+def draw_column(column: Any, axis: str, curves: Curves) -> None:
+    """What one axis varies: seconds in the upper panel, MB in the lower."""
+    chosen = {what: columns(curve) for (what, _), curve in curves.items()}
+    draw(column[0], {what: (at, s) for what, (at, s, _) in chosen.items()}, "seconds")
+    draw(column[1], {what: (at, m) for what, (at, _, m) in chosen.items()}, "MB")
+    column[1].set_xlabel(axis)
+    if axis != "rows":  # whose decades say enough
+        values = {int(value) for at, *_ in chosen.values() for value in at}
+        column[1].set_xticks(sorted(values))
+        column[1].set_xticks([], minor=True)
 
 
 def draw(panel: Any, curves: dict[str, tuple[np.ndarray[Any, Any], ...]], unit: str) -> None:
@@ -200,32 +202,36 @@ def guide(row: Any) -> None:
             axis.set_minor_formatter("")
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    arguments.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; none: all")
-    arguments.add_argument("--most", type=float, default=1e6, help="rows at most")
-    arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument(
-        "--cpu",
-        action="store_true",
-        help="CPU seconds of one thread, for a machine that is busy with other work",
-    )
-    arguments.add_argument("--plot", type=Path, help="a picture of all curves")
-    arguments.add_argument("--json", type=Path)
-    asked = arguments.parse_args()
-    parts = asked.parts or list(PARTS)
-    if not set(parts) <= set(PARTS):
-        arguments.error(f"parts: expected some of {', '.join(PARTS)}")
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    """Slopes once all points are there, which are printed and drawn, then speeds."""
     how = {"threads": 1, "cpu": True} if asked.cpu else {"threads": asked.threads}
-    points = list(measured(parts, asked.most, how))
-    if points:
-        print(table(points))
-    speeds = growth_speed.measured([p for p in parts if p in growth_speed.PARTS], asked.most, how)
+    points = list(points_of(asked.parts, asked.most, how))
     if asked.plot and points:
         plot(points, asked.plot)
-    if asked.json:
-        content = {"points": [point._asdict() for point in points], "speeds": speeds}
-        asked.json.write_text(json.dumps(content, indent=1))
+    yield from slopes(points)
+    for part in growth_speed.PARTS:
+        if part in asked.parts:
+            yield from growth_speed.PARTS[part](asked, how)
+
+
+def parsed() -> argparse.Namespace:
+    arguments = parser(__doc__, rounds=3)
+    arguments.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; none: all")
+    arguments.add_argument("--most", type=float, default=1e6, help="rows at most")
+    arguments.add_argument("--plot", type=Path, help="a picture of all curves")
+    asked = arguments.parse_args()
+    asked.parts = asked.parts or [part for part in PARTS if not (asked.cpu and part in WALL)]
+    if not set(asked.parts) <= set(PARTS):
+        arguments.error(f"parts: expected some of {', '.join(PARTS)}")
+    if asked.cpu and (wall := sorted(WALL & set(asked.parts))):
+        arguments.error(f"--cpu: {', '.join(wall)}: several processes are timed on the wall")
+    return asked
+
+
+def main() -> None:
+    asked = parsed()
+    print(machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import Quantity, Result, at_most
+from rounds import quotients
 
-PARTS = ("stream", "torchrun", "jobs")
 POINTS = str(Path(__file__).with_name("growth_points.py"))
-ROUNDS, SECONDS, BATCH = 3, 8.0, 128
+SECONDS, BATCH = 8.0, 128
 TABLE, PICTURES = (1_000_000, 100), (100_000, 3, 64, 64)
 TWO_RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
@@ -34,48 +36,72 @@ def child(asked: dict[str, Any], how: Sequence[str] = ()) -> dict[str, tuple[flo
     return found
 
 
-def in_turn(sides: dict[str, tuple[dict[str, Any], Sequence[str]]], what: str) -> Sides:
-    """Every side in every round; what else its process measured is left out."""
+def in_turn(sides: dict[str, tuple[dict[str, Any], Sequence[str]]], what: str, n: int) -> Sides:
+    """Every side in each of n rounds, files read anew; what else a process measured is left out."""
     found: Sides = {name: [] for name in sides}
-    for _ in range(ROUNDS):
+    for _ in range(n):
         for name, (asked, how) in sides.items():
+            if "file" in asked:
+                forget(Path(asked["file"]))
             found[name].append(child(asked, how)[what])
     return found
 
 
-def told(title: str, sides: Sides, each: str) -> None:
-    """Medians of all sides, and how many times as long as each the last one takes."""
-    print(title)
-    (last, taken) = list(sides.items())[-1]
-    for name, rounds in sides.items():
-        seconds, megabytes = (statistics.median(column) for column in zip(*rounds, strict=True))
-        line = f"  {name}: {1000 * seconds:.2f} ms {each}, {megabytes:.0f} MB"
-        if name != last:
-            ratios = [mine[0] / theirs[0] for mine, theirs in zip(rounds, taken, strict=True)]
-            line += (
-                f"; takes {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
-                f"{max(ratios):.2f}) times as long as {last}"
-            )
-        print(line, flush=True)
+def forget(file: Path) -> None:
+    """Let the system drop the pages of a file that it holds in memory, where it can be told to."""
+    if hasattr(os, "posix_fadvise"):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())  # what is not on the disk yet cannot be dropped
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def stream(most: float, how: dict[str, Any]) -> dict[str, Sides]:
+def tell(sides: Sides) -> None:
+    """Medians of all sides."""
+    for name, taken in sides.items():
+        seconds, megabytes = (statistics.median(column) for column in zip(*taken, strict=True))
+        print(f"{name}: {1000 * seconds:.4g} ms, {megabytes:.0f} MB", flush=True)
+
+
+def times_as_long(sides: Sides, side: str, of: str) -> list[float]:
+    """How many times the seconds of ``of`` a side took, round by round."""
+    return quotients({name: [s for s, _ in taken] for name, taken in sides.items()}, side, of)
+
+
+def stream(asked: argparse.Namespace, how: dict[str, Any]) -> Iterator[Result]:
     """Training on arrays in files that are mapped, beside the same arrays in memory."""
-    found = {}
     for name, shape, dtype in (("reals", TABLE, np.float32), ("images", PICTURES, np.uint8)):
-        shape = (int(min(shape[0], most)), *shape[1:])
+        rows = int(min(shape[0], asked.most))
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "x.npy")
-            write(file, shape, dtype)
-            asked = {"do": "train", "rows": shape[0], "file": str(file)}
-            asked |= {"seconds": SECONDS, "epochs": 1000, "batch": BATCH} | how
-            sides = {
-                "mapped": (asked | {"mapped": True}, ()),
-                "in memory": (asked | {"mapped": False}, ()),
-            }
-            found[name] = in_turn(sides, "train")
-            told(f"{name} {shape}, {file.stat().st_size / 1e6:.0f} MB", found[name], "a step")
-    return found
+            files = {n: Path(folder, f"{n}.npy") for n in (rows, rows // 10)}
+            for n, file in files.items():
+                write(file, (n, *shape[1:]), dtype)
+            train = {"do": "train", "seconds": SECONDS, "epochs": 1000, "batch": BATCH} | how
+            mapped, tenth = (
+                train | {"rows": n, "file": str(file), "mapped": True} for n, file in files.items()
+            )
+            in_memory = mapped | {"mapped": False}
+            asks = {"mapped": mapped, "in memory": in_memory, "a tenth, mapped": tenth}
+            sides = in_turn({side: (ask, ()) for side, ask in asks.items()}, "train", asked.rounds)
+        tell(sides)
+        yield from streamed(f"{rows:,} {name} of {'×'.join(map(str, shape[1:]))}", rows, sides)
+
+
+def streamed(what: str, rows: int, sides: Sides) -> Iterator[Result]:
+    """A step from mapped files beside one in memory; memory beside that of a tenth of the rows.
+
+    Loading starts without a page of the file in the system's cache, and reads all of it: steps find
+    there what fits.
+    """
+    step = statistics.median(seconds for seconds, _ in sides["mapped"])
+    print(
+        f"{what}, loaded from a cold cache, which loading fills: {SECONDS / step:.0f} steps "
+        f"in {SECONDS:g} s, of {rows // BATCH} in an epoch"
+    )
+    speed = Quantity(f"training on {what}: a step from a mapped file / in memory", at_most(1.05))
+    yield speed.found(times_as_long(sides, "mapped", "in memory"))
+    memory = Quantity(f"training on {what}, mapped: memory / that at a tenth", at_most(1.1))
+    pairs = zip(sides["mapped"], sides["a tenth, mapped"], strict=True)
+    yield memory.found(whole / part for (_, whole), (_, part) in pairs)
 
 
 def write(file: Path, shape: tuple[int, ...], dtype: Any) -> None:
@@ -91,32 +117,33 @@ def write(file: Path, shape: tuple[int, ...], dtype: Any) -> None:
     x.flush()
 
 
-def torchrun(most: float, _: dict[str, Any]) -> dict[str, Sides]:
+def torchrun(asked: argparse.Namespace, _: dict[str, Any]) -> Iterator[Result]:
     """Two processes of one thread beside one of one thread and one of two: the same batches."""
-    asked = {"do": "train", "rows": int(min(most, 20_000)), "columns": 784, "epochs": 15}
-    asked |= {"batch": 512, "threads": 1}
+    train = {"do": "train", "rows": int(min(asked.most, 20_000)), "columns": 784, "epochs": 15}
+    train |= {"batch": 512, "threads": 1}
     sides: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
-        "one process, 1 thread": (asked, ()),
-        "one process, 2 threads": (asked | {"threads": 2}, ()),
-        "two processes, 1 thread each": (asked, TWO_RANKS),
+        "one process, 1 thread": (train, ()),
+        "one process, 2 threads": (train | {"threads": 2}, ()),
+        "two processes, 1 thread each": (train, TWO_RANKS),
     }
-    found = in_turn(sides, "train")
-    told(f"one model, batches of {asked['batch']} rows of 784 reals", found, "a step")
-    return {"torchrun": found}
+    found = in_turn(sides, "train", asked.rounds)
+    tell(found)
+    *others, two = found
+    for one in others:
+        quantity = Quantity(f"a step of 512 rows of 784 reals: {one} / {two}")
+        yield quantity.found(times_as_long(found, one, two))
 
 
-def jobs(most: float, _: dict[str, Any]) -> dict[str, Sides]:
+def jobs(asked: argparse.Namespace, _: dict[str, Any]) -> Iterator[Result]:
     """A comparison of four models, one after the other on two threads or two at a time on one."""
     models = [f"vae latent_dim={count}" for count in (2, 4, 8, 16)]
-    asked = {"do": "compare", "rows": int(min(most, 10_000)), "columns": 784, "models": models}
-    asked |= {"threads": 2, "training": {"epochs": 20}}
-    sides = {f"--jobs {count}": (asked | {"jobs": count}, ()) for count in (1, 2)}
-    found = in_turn(sides, "compare")
-    told(f"four models of {asked['rows']:,} rows of 784 reals, 20 epochs each", found, "in all")
-    return {"jobs": found}
+    ask = {"do": "compare", "rows": int(min(asked.most, 10_000)), "columns": 784, "models": models}
+    ask |= {"threads": 2, "training": {"epochs": 20}}
+    sides = {f"--jobs {count}": (ask | {"jobs": count}, ()) for count in (1, 2)}
+    found = in_turn(sides, "compare", asked.rounds)
+    tell(found)
+    quantity = Quantity(f"`compare` of four models, {ask['rows']:,} rows: --jobs 1 / --jobs 2")
+    yield quantity.found(times_as_long(found, "--jobs 1", "--jobs 2"))
 
 
-def measured(parts: Sequence[str], most: float, how: dict[str, Any]) -> dict[str, Sides]:
-    """All sides of some parts, which are printed as they are there."""
-    does = {"stream": stream, "torchrun": torchrun, "jobs": jobs}
-    return {name: sides for part in parts for name, sides in does[part](most, how).items()}
+PARTS = {"stream": stream, "torchrun": torchrun, "jobs": jobs}

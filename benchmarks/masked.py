@@ -22,6 +22,7 @@ import torch
 from results import Quantity, Result, at_least, at_most, show
 from resumable import trained
 from rounds import descend_by_hand, machine, measured, parser, quotients, tell
+from torch import Tensor
 
 import reparam as rp
 from reparam.data import Data
@@ -38,10 +39,17 @@ HAND = Quantity("training `mae`: loop by hand / `fit`", at_least(0.97))
 
 
 def steps(asked: argparse.Namespace) -> Iterator[Result]:
-    """Forward and backward passes of one batch of 128, and trainings of an epoch of 40 batches."""
+    """Of batches of 128."""
     space = rp.Space((1, 28, 28), "levels", levels=256)
     x = torch.randint(256, (40 * 128, 1, 28, 28), generator=torch.Generator().manual_seed(0))
-    batch, model = x[:128].float(), rp.build("mae", space, seed=0, **PATCH)
+    yield beside_all_tokens(space, x[:128].float(), asked)
+    valid = rp.Split(x[:128].byte())
+    yield beside_by_hand(rp.Data(rp.Split(x.byte()), valid, valid, space, "random"), asked)
+
+
+def beside_all_tokens(space: rp.Space, batch: Tensor, asked: argparse.Namespace) -> Result:
+    """Forward and backward passes of one batch."""
+    model = rp.build("mae", space, seed=0, **PATCH)
 
     def masked() -> None:
         model.zero_grad()
@@ -55,23 +63,25 @@ def steps(asked: argparse.Namespace) -> Iterator[Result]:
 
     seconds = measured({"masked": masked, "all tokens": whole}, asked)
     tell(seconds)
-    yield VISIBLE.found(quotients(seconds, "masked", "all tokens"))
-    valid = rp.Split(x[:128].byte())
-    data = rp.Data(rp.Split(x.byte()), valid, valid, space, "random")
+    return VISIBLE.found(quotients(seconds, "masked", "all tokens"))
+
+
+def beside_by_hand(data: Data, asked: argparse.Namespace) -> Result:
+    """Trainings of an epoch of 40 batches."""
 
     def by_fit() -> None:
-        own = rp.build("mae", space, seed=0, **PATCH)
+        own = rp.build("mae", data.space, seed=0, **PATCH)
         fields = {"epochs": 1, "batch_size": 128, "lr": 1e-3, "weight_decay": 0.0, "warmup": 0}
         rp.fit(own, data, schedule="constant", betas=(0.9, 0.999), progress=False, **fields)
 
     def by_hand() -> None:
-        own = rp.build("mae", space, seed=0, **PATCH)
+        own = rp.build("mae", data.space, seed=0, **PATCH)
         parts = (data.train.x, data.valid.x)
         descend_by_hand(own.parameters(), lambda x: own(x).objective, *parts, batch=128, epochs=1)
 
     seconds = measured({"fit": by_fit, "by hand": by_hand}, asked)
     tell(seconds, 40)
-    yield HAND.found(quotients(seconds, "by hand", "fit"))
+    return HAND.found(quotients(seconds, "by hand", "fit"))
 
 
 def hidden_errors(model: rp.Codec, data: Data) -> None:

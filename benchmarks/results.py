@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from reparam.checkpoint import read_json, write_json
 
 HEAD = ("what", "median (extremes)", "goal", "")
 
@@ -55,18 +57,31 @@ class Result(NamedTuple):
             return ""
         middle, low, high = (f(self.values) for f in (statistics.median, min, max))
         extremes = f" ({number(low)}–{number(high)})" if len(self.values) > 1 else ""
-        return f"{number(middle)}{f' {self.unit}' if self.unit else ''}{extremes}"
+        # A digit more tells a median that is not the goal from one that is.
+        goal = middle if self.goal is None else self.goal.value
+        alike = middle != goal and number(middle) == number(goal)
+        return f"{number(middle, int(alike))}{f' {self.unit}' if self.unit else ''}{extremes}"
 
     @property
     def verdict(self) -> str:
-        """By the median; beside it, whether rounds fell on both sides of the goal."""
+        """By the median; beside it, whether the goal lies within the spread of the rounds."""
         if not self.values:
             return f"not measured: needs {self.lacks}"
         if self.goal is None:
             return ""
         said = "reached" if self.goal.met_by(statistics.median(self.values)) else "not reached"
-        both = {self.goal.met_by(value) for value in self.values}
+        if len(self.values) == 1:
+            return f"{said}, one run"
+        both = {self.goal.met_by(value) for value in self.spread}
         return said if len(both) == 1 else f"{said}, within the noise"
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The quartiles, or the extremes of fewer than four values."""
+        if len(self.values) < 4:
+            return min(self.values), max(self.values)
+        low, _, high = statistics.quantiles(self.values, n=4)
+        return low, high
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
@@ -82,7 +97,11 @@ class Quantity(NamedTuple):
     unit: str = ""
 
     def found(self, values: Iterable[float]) -> Result:
-        return Result(*self, list(values))
+        """ValueError where there is no value, or one that is not finite."""
+        found = list(values)
+        if not found or not all(map(math.isfinite, found)):
+            raise ValueError(f"{self.what}: expected finite values, got {found}")
+        return Result(*self, found)
 
     def lacking(self, needed: str) -> Result:
         return Result(*self, [], needed)
@@ -110,7 +129,29 @@ def show(results: Iterable[Result], file: Path | None) -> None:
         print(row(result.cells), flush=True)
         kept.append(result._asdict())
         if file is not None:
-            file.write_text(json.dumps(kept), encoding="utf-8")
+            write_json(file, kept)
+
+
+class Kept(NamedTuple):
+    """What was found, by name, the settings it was found with, and the file that keeps both."""
+
+    file: Path | None
+    settings: dict[str, Any]
+    found: dict[str, dict[str, Any]]
+
+    @classmethod
+    def open(cls, file: Path | None, settings: dict[str, Any]) -> Kept:
+        """What is in the file so far; ValueError where it was measured on something else."""
+        there: dict[str, Any] = read_json(file) if file is not None and file.exists() else {}
+        before = there.get("settings", settings)
+        if before != settings:
+            raise ValueError(f"{file}: holds results of {before}; give another file")
+        return cls(file, settings, there.get("found", {}))
+
+    def put(self, name: str, found: dict[str, Any]) -> None:
+        self.found[name] = found
+        if self.file is not None:
+            write_json(self.file, {"settings": self.settings, "found": self.found})
 
 
 def head(*more: str) -> str:
@@ -121,9 +162,10 @@ def head(*more: str) -> str:
 
 def row(cells: Sequence[str]) -> str:
     """A row of a table in markdown."""
-    return f"| {' | '.join(cells)} |"
+    safe = (" ".join(cell.replace("|", r"\|").split("\n")) for cell in cells)
+    return f"| {' | '.join(safe)} |"
 
 
-def number(value: float) -> str:
-    """Three digits, or all before the point."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def number(value: float, more: int = 0) -> str:
+    """Three digits, or all before the point, and so many more."""
+    return f"{value:.{more}f}" if abs(value) >= 100 else f"{value:.{3 + more}g}"

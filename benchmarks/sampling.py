@@ -14,11 +14,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
 
 import torch
 from results import Quantity, Result, at_most, show
-from rounds import machine, parser
+from rounds import machine, parser, quotients
 
 import reparam as rp
 
@@ -74,40 +74,32 @@ def naive(model: rp.Autoregressive, batch: int, sites: int) -> None:
             x[:, site] = p.sample().view(batch)
 
 
-def measure(
-    name: str, batch: int, rounds: int, entries: int, device: str, cpu_time: bool
-) -> dict[str, Any]:
+def measure(name: str, batch: int, asked: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of a pass, a cached sample and part of a naive one, by round; the first warms up."""
     torch.manual_seed(0)
     preset, *words = name.split()
-    model = rp.build(preset, SPACE, **dict(word.split("=") for word in words)).eval().to(device)
-    x = (torch.rand(batch, *SPACE.shape, device=device) < 0.5).float()
+    model = rp.build(preset, SPACE, **dict(word.split("=") for word in words))
+    model = model.eval().to(asked.device)
+    x = (torch.rand(batch, *SPACE.shape, device=asked.device) < 0.5).float()
     sides: dict[str, Callable[[], object]] = {
         "pass": torch.inference_mode()(lambda: model.network(x)),
         "cached": lambda: model.sample(batch),
-        "naive": lambda: naive(model, batch, entries),
+        "naive": lambda: naive(model, batch, asked.entries),
     }
     times: dict[str, list[float]] = {side: [] for side in sides}
-    for round_ in range(rounds + 1):
+    for round_ in range(asked.rounds + 1):
         for side, work in sides.items():
             repeats = 5 if side == "pass" else 1  # a pass alone is too short for the clock
-            took = seconds(
-                lambda work=work, n=repeats: [work() for _ in range(n)], device, cpu_time
-            )
-            if round_:  # the first warms up
+            again = partial(repeated, work, repeats)
+            took = seconds(again, asked.device, asked.cpu)
+            if round_:
                 times[side].append(took / repeats)
-    middle = {side: statistics.median(values) for side, values in times.items()}
-    whole = middle["naive"] * SPACE.dimension / entries
-    return {
-        "preset": name,
-        "batch": batch,
-        "forward_pass_ms": 1e3 * middle["pass"],
-        "cached_ms": 1e3 * middle["cached"],
-        "cached_ms_least_and_most": [1e3 * f(times["cached"]) for f in (min, max)],
-        "cached_in_forward_passes": middle["cached"] / middle["pass"],
-        "passes_by_round": [a / b for a, b in zip(times["cached"], times["pass"], strict=True)],
-        "naive_ms_extrapolated": 1e3 * whole,
-        "naive_over_cached": whole / middle["cached"],
-    }
+    return times
+
+
+def repeated(work: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        work()
 
 
 def results(asked: argparse.Namespace) -> Iterator[Result]:
@@ -115,13 +107,14 @@ def results(asked: argparse.Namespace) -> Iterator[Result]:
     torch.set_num_threads(threads)
     for name in asked.presets:
         for batch in asked.batches:
-            how = asked.rounds, asked.entries, asked.device, asked.cpu
-            found = measure(name, batch, *how)
+            times = measure(name, batch, asked)
+            middle = {side: statistics.median(values) for side, values in times.items()}
+            whole = middle["naive"] * SPACE.dimension / asked.entries
             print(
-                f"{name}, batch {batch}: a pass {found['forward_pass_ms']:.3g} ms, a sample "
-                f"{found['cached_ms']:.4g} ms, naive / cached {found['naive_over_cached']:.0f}"
+                f"{name}, batch {batch}: a pass {1e3 * middle['pass']:.3g} ms, a sample "
+                f"{1e3 * middle['cached']:.4g} ms, naive / cached {whole / middle['cached']:.0f}"
             )
-            yield quantity(name, batch, threads).found(found["passes_by_round"])
+            yield quantity(name, batch, threads).found(quotients(times, "cached", "pass"))
 
 
 def main() -> None:

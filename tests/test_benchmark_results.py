@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import doctest
 import importlib.util
 import json
+import math
+import os
 import re
+import select
 import shlex
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -41,6 +46,9 @@ def everything():
     [
         (at_least(0.97), [0.96, 0.98, 0.99], "reached, within the noise"),
         (at_least(0.97), [0.97, 0.98, 0.99], "reached"),
+        (at_least(0.97), [0.5, 0.98, 0.98, 0.98, 0.98, 0.99, 0.99], "reached"),
+        (at_least(0.97), [0.5, 0.6, 0.98, 0.98, 0.99, 0.99, 0.99], "reached, within the noise"),
+        (at_least(0.97), [0.98], "reached, one run"),
         (at_most(0.97), [0.96, 0.98, 0.99], "not reached, within the noise"),
         (at_most(0.5), [0.96, 0.98], "not reached"),
         (None, [1.0], ""),
@@ -48,6 +56,35 @@ def everything():
 )
 def test_a_goal_is_compared_with_the_median(goal, values, verdict):
     assert Quantity("speed", goal).found(values).verdict == verdict
+
+
+def test_what_is_no_number_is_refused():
+    for values in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(ValueError, match="speed: expected finite values"):
+            Quantity("speed").found(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "goal", "shown"),
+    [(0.8496, 0.85, "0.8496"), (0.85, 0.85, "0.85"), (0.84, 0.85, "0.84"), (299.8, 300, "299.8")],
+)
+def test_what_is_not_the_goal_does_not_look_like_it(value, goal, shown):
+    assert Quantity("speed", at_least(goal)).found([value]).median == shown
+
+
+def test_a_cell_does_not_end_a_row():
+    assert row(["log |J|", "two\nlines"]) == r"| log \|J\| | two lines |"
+
+
+def test_the_slope_of_a_curve_is_that_of_its_upper_half(monkeypatch):
+    growth = load("growth")
+    failed, tried = doctest.testmod(growth)
+    assert tried and not failed
+    points = [growth.Point("rows", n, "compare", n / 1e3, 0.1) for n in (10, 100, 1000)]
+    seconds, memory = growth.slopes(points)
+    assert seconds.what == "`compare`, rows 10 … 1,000: slope of 0.01 … 1 s"
+    assert seconds.verdict == "reached, one run" and seconds.values == [pytest.approx(1)]
+    assert memory.verdict == "not measured: needs two sizes of more than 1 MB"
 
 
 def test_what_is_kept_comes_back(tmp_path, capsys):
@@ -114,18 +151,42 @@ def test_what_failed_stops_nothing_and_comes_again(everything, tmp_path, monkeyp
         "3",
     ]
     monkeypatch.setattr(sys, "argv", [*words, "--markdown"])
-    everything.main()
+    with pytest.raises(SystemExit, match="1"):
+        everything.main()
     shown = capsys.readouterr().out
     assert "| bad |  |  | failed: ValueError: no such thing | `python benchmarks/bad.py` |" in shown
-    assert "| speed | 2 | ≥ 1 | reached | `python benchmarks/good.py --rounds 3` |" in shown
+    command = "`python benchmarks/good.py --rounds 3`"
+    assert f"| speed | 2 | ≥ 1 | reached, one run | {command} |" in shown
     (tmp_path / "bad.py").write_text((tmp_path / "good.py").read_text().replace("assert", "#"))
     (tmp_path / "good.py").write_text("raise ValueError('measured again')")
     everything.main()
     shown = capsys.readouterr().out
     assert "failed" not in shown and shown.count("| speed |") == 2
-    monkeypatch.setattr(sys, "argv", words[:-1] + ["4"])
-    with pytest.raises(SystemExit, match="give another --json"):
+    monkeypatch.setattr(everything, "commit", lambda: "another")
+    with pytest.raises(SystemExit, match="1"):
         everything.main()
+    assert "failed: ValueError: measured again" in capsys.readouterr().out
+    monkeypatch.setattr(everything, "version", lambda _: "another")
+    with pytest.raises(SystemExit, match="give another file"):
+        everything.main()
+
+
+def test_a_command_whose_time_is_up_is_ended_with_its_children(everything, tmp_path, monkeypatch):
+    """The child holds a pipe, which is at its end once nobody holds it."""
+    monkeypatch.setattr(everything, "FOLDER", tmp_path)
+    monkeypatch.setattr(everything, "LIMIT", 1)
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    sleep = "import time; time.sleep(60)"
+    words = [sys.executable, "-c", sleep]
+    script = f"import subprocess; subprocess.run({words!r}, close_fds=False)"
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", partial(popen, pass_fds=[writing]))
+    assert everything.failure([sys.executable, "-c", script]) == "not finished within 1 s"
+    os.close(writing)
+    ready, _, _ = select.select([reading], [], [], 30)
+    assert ready and os.read(reading, 1) == b""
+    os.close(reading)
 
 
 def commands():
@@ -133,9 +194,8 @@ def commands():
     paths = [*FOLDER.glob("*.md"), *FOLDER.parent.glob("*.md"), *FOLDER.parent.glob("docs/**/*.md")]
     pages = [path.read_text(encoding="utf-8") for path in paths]
     found = {(name, words.strip()) for page in pages for name, words in COMMAND.findall(page)}
-    source = (FOLDER / "all.py").read_text(encoding="utf-8")
-    joined = re.sub(r'"\n\s+"', "", source)
-    return sorted(found | set(re.findall(r': "(\w+)\.py ([^"]+)"', joined)))
+    of_all = (command.partition(".py") for command in load("all").COMMANDS.values())
+    return sorted(found | {(name, words.strip()) for name, _, words in of_all})
 
 
 class Parsed(Exception):

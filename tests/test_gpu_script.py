@@ -23,7 +23,7 @@ HERE = Settings("cpu", True, "a machine")
 
 @pytest.fixture
 def kept(tmp_path):
-    return gpu.Kept.open(tmp_path / "gpu.json", HERE)
+    return gpu.Kept.open(tmp_path / "gpu.json", HERE._asdict())
 
 
 def test_the_script_runs_on_a_cpu_and_measures_nothing_twice(tmp_path, monkeypatch, capsys):
@@ -35,7 +35,7 @@ def test_the_script_runs_on_a_cpu_and_measures_nothing_twice(tmp_path, monkeypat
     assert "k-sparse-ae | 0.0e+00: equal | 0.0e+00: equal" in shown
     assert "equal bit for bit" in shown and "seeded, 100.0% those of the CPU" in shown
     assert "CUDA only" in shown
-    tasks = json.loads(file.read_text())["tasks"]
+    tasks = json.loads(file.read_text())["found"]
     steps = {f"step/vae, {how}" for how in gpu_training.HOW}
     assert set(tasks) == {"contract/k-sparse-ae", "contract/pca"} | steps
     assert not any(task["failed"] for task in tasks.values())
@@ -56,10 +56,10 @@ def test_what_failed_comes_again_after_what_is_missing(kept):
         return Task(name, lambda: calls.append(name) or [Row("found", "1")])
 
     gpu.run({"contract": [Task("broken", broken), fine("a")]}, kept)
-    result = kept.tasks["contract/broken"]
+    result = kept.found["contract/broken"]
     assert result["rows"] == [{"what": "first", "found": "there"}]  # kept, though it failed
     assert result["failed"] == "RuntimeError: no kernel"
-    again = gpu.Kept.open(kept.file, HERE)
+    again = gpu.Kept.open(kept.file, HERE._asdict())
     tasks = {"contract": [Task("broken", broken), fine("a"), fine("b")]}
     gpu.run(tasks, again)
     assert calls == ["broken", "a", "b", "broken"]
@@ -83,8 +83,8 @@ def test_a_part_ends_with_its_time(kept):
     start = time.perf_counter()
     gpu.run(tasks, kept, share=0.002)  # of 80 seconds
     assert time.perf_counter() - start < 20  # 0.16 s, on however busy a machine
-    assert kept.tasks["step/endless"]["failed"].startswith("not finished within")
-    assert "step/next" not in kept.tasks
+    assert kept.found["step/endless"]["failed"].startswith("not finished within")
+    assert "step/next" not in kept.found
     assert "the time was up" in gpu.table(tasks, kept)
 
 
@@ -99,13 +99,13 @@ def test_nothing_follows_in_a_process_that_lost_its_device(kept):
     tasks = {"contract": [Task("lost", lost), Task("next", lambda: pytest.fail("went on"))]}
     with pytest.raises(SystemExit, match="goes on with what follows"):
         gpu.run(tasks, kept)
-    assert "illegal memory access" in kept.tasks["contract/lost"]["failed"]
+    assert "illegal memory access" in kept.found["contract/lost"]["failed"]
 
 
 def test_results_of_another_machine_are_not_mixed_in(kept):
     kept.put("contract/vae", {"rows": [], "failed": None, "seconds": 1.0})
-    with pytest.raises(ValueError, match="give another --out"):
-        gpu.Kept.open(kept.file, HERE._replace(machine="another"))
+    with pytest.raises(ValueError, match="give another file"):
+        gpu.Kept.open(kept.file, HERE._asdict() | {"machine": "another"})
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

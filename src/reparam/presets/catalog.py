@@ -75,7 +75,7 @@ class Catalog(MutableMapping[str, T]):
     @cached_property
     def _modules(self) -> list[str]:
         names = (one.name for one in iter_modules([str(self._folder)]))
-        return sorted(name for name in names if "__" not in name)
+        return sorted(name for name in names if name != "__main__")
 
     def _source(self, module: str) -> str:
         """Nothing where an installation has compiled files alone."""

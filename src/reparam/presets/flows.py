@@ -45,9 +45,10 @@ IMAGES = Accepts(PURE, vectors=False, even=True)
 
 
 def steps(space: Space) -> TrainConfig:
-    """Of points of the plane the best of a few (benchmarks/flows.py); of images not searched.
+    """Of points of the plane the best of a few; of images not searched.
 
-    Networks of images learn few by heart, 8 × 8 digits in a sixth of the usual steps.
+    The few are in benchmarks/results-densities.md, "Learning rates". Networks of images learn few
+    by heart, 8 × 8 digits in a sixth of the usual steps.
     """
     if space.is_image:
         return TrainConfig(lr=1e-3, schedule="cosine", patience=8)
