@@ -18,21 +18,24 @@ from reparam.cli.commands import GROUPS, flowing, summary
 from reparam.cli.complete import complete
 
 
-def test_help_lists_the_commands_without_loading_what_they_need():
-    """The page of the program, and that of every command that it lists."""
+def pages_of(names, then):
+    """What a new process prints: help pages by the names of their commands, and what follows."""
     script = (
-        "import sys\n"
-        "from reparam.cli.commands import GROUPS\n"
-        "from reparam.cli.main import main\n"
-        "for name in ['', *(c.partition(':')[2] for group in GROUPS.values() for c in group)]:\n"
+        f"import sys\nfrom reparam.cli.main import main\nfor name in {names!r}:\n"
         "    sys.argv = ['reparam', *name.split(), '--help']\n"
         "    try:\n        main()\n    except SystemExit as ended:\n        assert not ended.code\n"
-        "late = {'torch', 'numpy', 'matplotlib', 'PIL', 'rich.progress', 'multiprocessing'}\n"
-        "assert not late & sys.modules.keys()"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script + then], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    first, *pages = done.stdout.split("Usage: reparam ")[1:]
+    return done.stdout
+
+
+def test_help_lists_the_commands_without_loading_what_they_need():
+    """The page of the program, and that of every command that it lists."""
+    names = ["", *(c.partition(":")[2] for group in GROUPS.values() for c in group)]
+    late = {"torch", "numpy", "matplotlib", "PIL", "rich.progress", "multiprocessing"}
+    said = pages_of(names, f"assert not {late} & sys.modules.keys()")
+    first, *pages = said.split("Usage: reparam ")[1:]
     commands = (
         "models data fit resume evaluate compare disentangle sample reconstruct encode decode"
     )
@@ -44,17 +47,9 @@ def test_help_lists_the_commands_without_loading_what_they_need():
 
 def test_a_list_of_commands_imports_none_of_them():
     """Nor what they share: options, data, limits."""
-    script = (
-        "import sys\n"
-        "from reparam.cli.main import main\n"
-        "sys.argv = ['reparam', '--help']\n"
-        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
-        "print(*(name for name in sys.modules if name.startswith('reparam.')))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    said = pages_of([""], "print(*(m for m in sys.modules if m.startswith('reparam.')))")
     inside = {"cli", "cli.commands", "cli.main", "cli.messages", "interrupt", "terminal"}
-    assert set(done.stdout.splitlines()[-1].split()) == {f"reparam.{name}" for name in inside}
+    assert set(said.splitlines()[-1].split()) == {f"reparam.{name}" for name in inside}
 
 
 @pytest.mark.parametrize("command", [c for group in GROUPS.values() for c in group])
