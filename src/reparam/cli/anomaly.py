@@ -100,7 +100,7 @@ def anomaly(
     ranked = Ranked(rows, found, chosen, record, by_column)
     emit(ranked.result(target, top), target, record)
     show_notes(note for score in found.values() for note in score.notes)
-    show(f"{len(rows)} examples, ranked by {chosen}, in {told(out)}")
+    show(f"{len(rows)} examples, ranked by {chosen}, in {told(target.name)}")
     if odd is None:
         show(rows_table(*ranked.oddest()))
     else:

@@ -56,7 +56,7 @@ def classify(
         emit(_by_class(rows, found, names, record), target, record)
     else:
         emit(_table(rows, log_p, found, record), target, record)
-    show(f"{counted(len(rows), 'class', 'classes')} in {told(out)}")
+    show(f"{counted(len(rows), 'class', 'classes')} in {told(target.name)}")
     if rows.labels is not None:
         name = split if examples is None else "given"
         show(score_table({"accuracy": share_score(found == rows.labels, name)}))

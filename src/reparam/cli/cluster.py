@@ -59,7 +59,7 @@ def cluster(
     result = _result(rows, found, record, target.folder)
     emit(result, target, record)
     many = counted(len(found.sizes), "cluster")
-    show(f"{counted(len(rows), 'example')} in {many} in {told(out)}")
+    show(f"{counted(len(rows), 'example')} in {many} in {told(target.name)}")
     show(f"sizes: {', '.join(map(str, found.sizes.tolist()))}")
     if found.scores:
         show(score_table(found.scores))

@@ -69,7 +69,7 @@ def encode(
     table = target.path.suffix.lower() == ".csv"
     arrays: Mapping[str, Tensor | Array] = {"z": z} if table else _by_grid(model, z)
     emit(Result({**arrays, **beside(found, opened.record)}), target, opened.record)
-    show(f"{len(found)} codes in {told(out)}")
+    show(f"{len(found)} codes in {told(target.name)}")
 
 
 def decode(
@@ -77,7 +77,7 @@ def decode(
     codes: CodeFile,
     /,
     *,
-    out: Out = "decoded.png",
+    out: Out = "decoded.png|csv",
     n: Count = None,
     label: ClassName = None,
     attribute: Attributes = None,
@@ -115,7 +115,7 @@ def decode(
     width = min(WIDEST, len(x))
     result = Result({"x": x, **beside}, record.columns, lambda: x, width, places=claimed)
     emit(result, target, record)
-    show(f"{len(x)} decoded examples in {told(out)}")
+    show(f"{len(x)} decoded examples in {told(target.name)}")
 
 
 def _grid_names(model: Encoder) -> list[str]:

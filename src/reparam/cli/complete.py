@@ -77,7 +77,7 @@ def complete(
     examples: Input = None,
     /,
     *,
-    out: Out = "completions.png",
+    out: Out = "completions.png|csv",
     given: Given = A_HALF,
     draws: Annotated[
         int | None, Parameter(help="Completions of each example; none: 4, of a table with holes 1.")
@@ -147,7 +147,7 @@ def complete(
     arrays = {"x": x.flatten(0, 1)} | beside_draws(found, record, draws)
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
-    show(f"{len(found)} x {draws} completions in {told(out)}")
+    show(f"{len(found)} x {draws} completions in {told(target.name)}")
     if accepted is not None:
         show_chains(asked.steps, accepted)
 

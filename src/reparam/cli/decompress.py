@@ -79,11 +79,12 @@ def decompress(
     _write(opened, decoded, target, places)
     what = "images" if opened.record.space.is_image else "rows"
     count = len(decoded.rows)
-    show(f"{count} {what} in {told(out)}, decoded at {rate(count, seconds)} a second")
+    show(f"{count} {what} in {told(target.name)}, decoded at {rate(count, seconds)} a second")
     show_notes(_notes(opened, decoded, target))
     if lost:
         raise ValueError(
-            f"{file}: {lost}; the other {counted(count, 'row')} of {decoded.count} are in {out}"
+            f"{file}: {lost}; the other {counted(count, 'row')} of {decoded.count} are in "
+            f"{target.name}"
         )
 
 

@@ -44,7 +44,7 @@ def denoise(
     examples: Input = None,
     /,
     *,
-    out: Out = "denoised.png",
+    out: Out = "denoised.png|csv",
     noise: Annotated[
         CorruptionName | None,
         Parameter(help="Corrupt the examples first; none: as in training, given ones not."),
@@ -87,7 +87,7 @@ def denoise(
     made = Made(noises, seen, found, holes=opened.record.space.columns is None)
     _write(opened, clean, made, target, claimed)
     at = f" at {', '.join(f'{one.level:g}' for one in noises)}" if many else ""
-    show(f"{len(clean)} repaired examples{at} in {told(out)}")
+    show(f"{len(clean)} repaired examples{at} in {told(target.name)}")
     if corrupt:
         _show_errors(opened, clean.x, made)
 

@@ -111,7 +111,7 @@ def edit(
     listing: Annotated[
         bool, option("--list", show_default=False, help="Show what can be edited, and how well.")
     ] = False,
-    out: Out = "edited.png",
+    out: Out = "edited.png|csv",
     split: Part = "test",
     label: ClassName = None,
     seed: Seed = 0,
@@ -161,7 +161,7 @@ def edit(
     unit = "" if direction.attribute.whole_way else deviation
     toward_it = f"{named(example)} toward {named(name)}"
     what = toward_it if toward is not None else f"{named(name)} of {named(example)}"
-    show(f"{what} {span} in {told(out)}{unit}")
+    show(f"{what} {span} in {told(target.name)}{unit}")
     _show_reached(x, direction)
     show_notes([note for score in scores.values() for note in score.notes])
     if scores:

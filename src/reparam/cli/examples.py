@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 Out = Annotated[
     str,
-    Parameter(alias="-o", metavar="PATH", help="A .png, .npz or .csv file, or a folder of images."),
+    Parameter(
+        alias="-o",
+        metavar="PATH",
+        help="A .png, .npz or .csv file, or a folder of images; .png|csv: a picture of images, a "
+        "table of other data.",
+    ),
 ]
 Input = Annotated[
     str | None, Parameter(help="Other examples of the same shape; none: those of --split.")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
 
 SUFFIXES = (".png", ".npz", ".csv")
+EITHER = ".png|csv"  # a picture of images, a table of other data
 MOST_TILES = 10_000  # in one picture, which are 7000 x 7000 pixels of small ones and 0.4 GB at work
 # Of names: what controls terminals, and what stands for bytes that are not UTF-8.
 UNWRITTEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -42,11 +43,13 @@ class Target:
     """Where a command writes; what cannot be written is refused before any work is done.
 
     Args:
+        name: as messages call it.
         path: a file, whose suffix says what it becomes, or a folder of images.
         force: whether files that exist may be overwritten.
         folder: whether it is a folder.
     """
 
+    name: str
     path: Path
     force: bool
     folder: bool
@@ -72,6 +75,8 @@ class Target:
         """
         if not out:
             raise ValueError(f"out: {EMPTY_PATH}")
+        if out.endswith(EITHER):
+            out = out.removesuffix(EITHER) + SUFFIXES[0 if record.space.is_image else -1]
         path = Path(out)
         known = path.suffix.lower() in SUFFIXES
         folder = out.endswith(("/", os.sep)) or not path.suffix or (not known and path.is_dir())
@@ -79,7 +84,7 @@ class Target:
             raise ValueError(
                 f"{out}: expected a name ending in {', '.join(SUFFIXES)}, or a folder, as {out}/"
             )
-        target = cls(path, force, folder)
+        target = cls(out, path, force, folder)
         if not (images and record.space.is_image) and (folder or target.picture):
             raise ValueError(f"{out}: these are not images; write .npz or .csv")
         check_place(path, folder)

@@ -38,7 +38,7 @@ def interpolate(
     second: Example | None = None,
     /,
     *,
-    out: Out = "interpolation.png",
+    out: Out = "interpolation.png|csv",
     steps: Steps = 9,
     split: Part = "test",
     path: Annotated[
@@ -72,7 +72,7 @@ def interpolate(
     apart = () if a.drawn else (1, steps + 1)
     arrays = {"x": x, "t": torch.linspace(0, 1, steps)}
     emit(Result(arrays, record.columns, lambda: tiles, len(tiles), apart, places), target, record)
-    show(f"{steps} steps from {a.name} to {b.name} in {told(out)}")
+    show(f"{steps} steps from {a.name} to {b.name} in {told(target.name)}")
 
 
 def traverse(
@@ -93,7 +93,7 @@ def traverse(
             help="Two entries, in a grid: the first to the right, the second upwards.",
         ),
     ] = None,
-    out: Out = "traversal.png",
+    out: Out = "traversal.png|csv",
     steps: Steps = 9,
     reach: Annotated[
         float, Parameter(help="Standard deviations of the test codes, or of z, to either side.")
@@ -147,10 +147,9 @@ def traverse(
         pairs = torch.cartesian_prod(upwards, values[0]).flip(1)
         arrays = {"x": x} | {f"z{one}": pairs[:, i] for i, one in enumerate(chosen)}
     emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
-    listed, each = ", ".join(map(str, chosen)), f"{steps} x {steps}" if plane else f"{steps}"
-    show(
-        f"dimensions {listed} of {start.name}, {each} steps{' each' * (not plane)}, in {told(out)}"
-    )
+    listed = ", ".join(map(str, chosen))
+    each = f"{steps} x {steps} steps" if plane else f"{steps} steps each"
+    show(f"dimensions {listed} of {start.name}, {each}, in {told(target.name)}")
 
 
 def _rows_of(start: Start, chosen: list[int], steps: int, plane: bool) -> list[Place]:

@@ -49,7 +49,7 @@ def restore(
     ] = None,
     /,
     *,
-    out: Out = "restored.png",
+    out: Out = "restored.png|csv",
     degradation: Annotated[
         str | None,
         option(
@@ -111,7 +111,7 @@ def restore(
     claimed = target.claim([place for of_one in each for place in of_one])
     how = _restored(model, given, found, draws, STEPS if steps is None else steps, seed)
     _emit(opened, given, found, how, target, claimed)
-    _tell(model, given, how, f"{len(found.y)} x {draws} restorations in {told(out)}")
+    _tell(model, given, how, f"{len(found.y)} x {draws} restorations in {told(target.name)}")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def sample(
         int | None,
         Parameter(name="-n", help="How many; none: 64, of each of several classes 8."),
     ] = None,
-    out: Out = "samples.png",
+    out: Out = "samples.png|csv",
     label: Annotated[
         list[str] | None,
         option(
@@ -93,7 +93,7 @@ def sample(
             places=places,
         )
         emit(result, target, record)
-    show(f"{n} samples{drawing.told(model)} in {told(out)}")
+    show(f"{n} samples{drawing.told(model)} in {told(target.name)}")
 
 
 def _drawn(
@@ -125,7 +125,7 @@ def reconstruct(
     examples: Input = None,
     /,
     *,
-    out: Out = "reconstructions.png",
+    out: Out = "reconstructions.png|csv",
     n: Count = None,
     split: Part = "test",
     draw: Draw = False,
@@ -169,7 +169,7 @@ def reconstruct(
     tiles, width = lambda: in_rows([found.x, restored], WIDEST), min(WIDEST, len(found))
     arrays = {"x": restored} | beside(found, record)
     emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
-    show(f"{len(found)} reconstructions in {told(out)}")
+    show(f"{len(found)} reconstructions in {told(target.name)}")
     if model.noise is not None and model.noise.hides:
         show_notes([OF_WHOLE])
 

@@ -23,7 +23,7 @@ def vary(
         float, Parameter(help="How far from the mean code: 1 draws from q(z|x).")
     ] = 1.0,
     draw: Draw = False,
-    out: Out = "variations.png",
+    out: Out = "variations.png|csv",
     split: Part = "test",
     label: ClassName = None,
     seed: Seed = 0,
@@ -51,4 +51,4 @@ def vary(
     tiles, width = torch.cat([found.x.to(x), x]), math.ceil(math.sqrt(n + 1))
     result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
     emit(result, target, record)
-    show(f"{n} variations of {named(example)} in {told(out)}")
+    show(f"{n} variations of {named(example)} in {told(target.name)}")
