@@ -398,6 +398,37 @@ def test_by_keys_alone_and_without_scripts(page, browser):
     context.close()
 
 
+def test_names_of_classes_stay_within_a_map(browser):
+    """Also where there is one example of each, at an edge: measured as a browser draws them."""
+    from importlib.resources import files
+
+    from reparam.report.scatter import scatter
+
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.5]])
+    names = (
+        "goldfinch",
+        "hawfinch & co",
+        "日本の鳥",
+        "A recreational vehicle of the eighties",
+        "ij",
+    )
+    style = files("reparam.report").joinpath("style.css").read_text(encoding="utf-8")
+    drawn = scatter(points, torch.arange(5), names, "five points")
+    tab = browser.new_page()
+    tab.set_content(f"<style>{style}</style><div style='width:400px'>{drawn}</div>")
+    cut = tab.evaluate(
+        """() => [...document.querySelectorAll("text.cluster")].filter(one => {
+            const box = one.getBBox(), rim = 3  // half of the rim around letters
+            return !(box.x >= rim && box.x + box.width <= 400 - rim
+                && box.y >= -3 && box.y + box.height <= 403)
+        }).map(one => one.textContent)"""
+    )
+    assert cut == []
+    middle = tab.locator("text.cluster").nth(4)
+    assert middle.get_attribute("x") == "200" and middle.get_attribute("style") is None
+    tab.close()
+
+
 def test_map_places_points_upwards_and_by_class():
     from reparam.report.scatter import scatter
 

@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import torch
 from markupsafe import Markup
+from rich.cells import cell_len, set_cell_size
 from torch import Tensor
 
 SIDE, MARGIN = 400, 12  # of the drawing, in its own units
 REACH = 1.6  # of the points' own range, that other points are shown in
 NAMED = 30  # classes at most whose names are written into the plot
+LETTER, RIM = 15.0, 4  # how wide a letter of a name is, of 24, and half of the rim around it
+LETTERS = int((SIDE - 2 * RIM) / LETTER)  # of a name at most
 
 
 def scatter(
@@ -46,10 +49,7 @@ def scatter(
         paths.append(_path(placed[rows], rows, label))
         if label is not None and len(class_names) <= NAMED:
             x, y = placed[rows].median(0).values.tolist()
-            captions.append(
-                f'<text class="cluster" x="{x:.0f}" y="{y:.0f}" data-class="{label}">'
-                f"{escape(class_names[label])}</text>"
-            )
+            captions.append(_caption(class_names[label], x, y, label))
     return Markup(  # noqa: S704  (made here, its text escaped)
         f'<svg class="scatter" viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="{escape(alt)}">'
         f"{frame.origin()}{below}{''.join(paths)}{''.join(captions)}</svg>"
@@ -97,6 +97,24 @@ class _Frame(NamedTuple):
         if abs(y) < SIDE / 2 - MARGIN:
             lines += f"M0 {SIDE / 2 - y:.1f}h{SIDE}"
         return f'<path class="origin" d="{lines}"/>' if lines else ""
+
+
+def _caption(name: str, x: float, y: float, label: int) -> str:
+    """The name of a class at a place, held by its end at an edge of the drawing, so not cut there.
+
+    Pages have letters of their own: how wide a name is, is known about; where its end is, exactly.
+    """
+    short = name if cell_len(name) <= LETTERS else f"{set_cell_size(name, LETTERS - 1)}…"
+    half, style = cell_len(short) * LETTER / 2, ""
+    if x < RIM + half:
+        x, style = RIM, ' style="text-anchor:start"'
+    elif x > SIDE - RIM - half:
+        x, style = SIDE - RIM, ' style="text-anchor:end"'
+    y = min(max(y, RIM + LETTER), SIDE - RIM - LETTER)
+    return (
+        f'<text class="cluster"{style} x="{x:.0f}" y="{y:.0f}" data-class="{label}">'
+        f"{escape(short)}</text>"
+    )
 
 
 def _dots(placed: Tensor) -> str:
