@@ -174,7 +174,7 @@ def contents(draw: st.DrawFn) -> Contents:
         dtype=draw(st.sampled_from(["bool", "uint8", "int16", "int32", "int64", "float64"])),
         rows=rows,
         block=max(block.rows for block in blocks),
-        grid=draw(st.integers(0, 13)),
+        grid=draw(st.integers(0, 9)),
         precision=draw(st.integers(0, 52)),
         n=n,
         names=draw(st.none() | st.lists(TEXT, min_size=n, max_size=n)),

@@ -137,15 +137,17 @@ def _push(
 
 def _pop_all(plan: Plan, block: Block, start: int, like: Rows) -> Rows:
     stack = Stack(Grid(plan.bits, block.reach), block.words)
-    x, stop = np.empty((block.rows, *like.shape[1:]), like.dtype), block.rows
+    parts, stop = list[Rows](), block.rows
     for rows, back in zip(reversed(block.batches), reversed(block.back), strict=True):
         c = plan.told(slice(start + stop - rows, start + stop), plan.size)
         found = plan.way.pop(stack, c, plan.size, rows, back)
-        x[stop - rows : stop] = found[:rows].numpy()
+        parts.append(found[:rows].numpy().astype(like.dtype))
         stop -= rows
+        if stack.overdrawn:  # however many rows are claimed to come
+            raise ValueError("more was taken than was there")
     if not stack.empty:
         raise ValueError("bits are left")
-    return x
+    return np.concatenate([like, *reversed(parts)])
 
 
 def _padded(x: Rows, size: int) -> Tensor:

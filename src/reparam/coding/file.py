@@ -55,7 +55,7 @@ Word32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Label = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Sizes = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=8)]
 Fraction = Annotated[int, Meta(ge=0, le=52)]  # bits after the point, as many as float64 has
-POINTS = 1 << 24  # of a grid: more have no probability of the coder's left
+POINTS = 1 << 20  # of a grid: more have no probability of the coder's left
 Batch = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 
 
@@ -316,7 +316,7 @@ def _consistent(header: Header) -> None:
         raise ValueError(f"contradicts itself: {wrong}, n is {header.n}")
     columns = zip(table.rows, table.reach, table.batches, strict=True)
     for i, (rows, reach, batches) in enumerate(columns):
-        if reach << (header.grid + 1) > POINTS:
+        if reach << (header.grid + 1) >= POINTS:
             wrong = f"a grid that reaches to {reach} in steps of 2^-{header.grid}"
         elif rows > header.block:
             wrong = f"{rows} rows where blocks have {header.block}"

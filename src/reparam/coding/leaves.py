@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam import numerics
+from reparam.coding.file import POINTS
 from reparam.distributions.densities import (
     NormalDensity,
     NormalMixtureDensity,
@@ -32,7 +33,7 @@ PRECISION = 12  # parameters are multiples of 2⁻¹², so that their last digit
 LEAST = 24  # bits that the most improbable value costs: the coder's probabilities have 24
 ENTRIES_AT_ONCE = 2**10  # of which tables of all levels are made: these stay in the cache
 POINTS_AT_ONCE = 2**17  # of the grid in all entries, at which a density is looked at
-FINEST, MOST_BINS = 16, 2**20  # of the grid: its bits, and its points, each of which has 2⁻²⁴
+FINEST, MOST_BINS = 16, POINTS  # of the grid: its bits, and its points, each of which has 2⁻²⁴
 TAIL = 6.0  # scales from its mean that a posterior is to reach
 
 Arrays = tuple[NDArray[Any], ...]

@@ -68,6 +68,16 @@ class Stack:
         return tuple(self.words) == BOTTOM
 
     @property
+    def overdrawn(self) -> bool:
+        """Whether it is below empty, where no push ever left it.
+
+        >>> stack = Stack(Grid(6, 8), np.array([5], np.uint32))
+        >>> stack.overdrawn, Stack(Grid(6, 8)).overdrawn
+        (True, False)
+        """
+        return self.bits < 32 * (len(BOTTOM) - 1)
+
+    @property
     def words(self) -> Words:
         found: Words = self.coder.get_compressed()
         return found
