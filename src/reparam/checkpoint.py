@@ -28,11 +28,15 @@ from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
 from reparam.terminal import printable
-from reparam.wording import EMPTY_PATH
+from reparam.wording import EMPTY_PATH, listed
 
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
 MODEL_FILE = "model.safetensors"
 RUN_FILE = "run.json"
+
+
+# What numbers raise that no part refuses, as every combination of them may stand in a header.
+UNBUILT = (TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError)
 
 
 class Description(TypedDict):
@@ -228,6 +232,9 @@ def rebuild(header: Mapping[str, Any], file: Path, seed: int = 0) -> Model:
         return build(header["preset"], model["space"], seed=seed, **model["parameters"])
     except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
+    except UNBUILT as error:
+        said = f"{type(error).__name__}, {str(error).partition(chr(10))[0]}"
+        raise ValueError(f"{file}: does not describe a model that can be built: {said}") from error
 
 
 def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
@@ -240,20 +247,36 @@ def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
 
 def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Load a state dict into the model; every tensor must be of the type it is there."""
-    for name, tensor in model.state_dict().items():
-        if name in tensors and tensors[name].dtype != tensor.dtype:
-            raise ValueError(
-                f"{file}: its weights do not fit the model: {name} is {tensors[name].dtype}, "
-                f"expected {tensor.dtype}"
-            )
+    said = misfit(model.state_dict(), tensors)
     try:
-        model.load_state_dict(dict(tensors))
+        if not said:
+            model.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        said = " ".join(str(error).split())
+    if said:
         raise ValueError(
             f"{file}: its weights do not fit the model, which another version may have built "
-            f"otherwise (this is {__version__}); fit it again: {reason}"
-        ) from error
+            f"otherwise (this is {__version__}); fit it again: {said}"
+        )
+
+
+def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Which tensors have no counterpart, the first by name and the others by number; "" if none.
+
+    >>> x, y, z = torch.zeros(2), torch.zeros(3), torch.zeros(2, dtype=torch.int64)
+    >>> misfit({"a": x, "b": x, "c": x}, {"a": x, "b": y, "c": z})
+    'b of another shape; c of another type'
+    >>> misfit({"a": x}, {"b": x, "c": x})
+    'a missing; b and 1 more unknown'
+    """
+    both = sorted(expected.keys() & found.keys())
+    wrong = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unknown": sorted(found.keys() - expected.keys()),
+        "of another shape": [n for n in both if expected[n].shape != found[n].shape],
+        "of another type": [n for n in both if expected[n].dtype != found[n].dtype],
+    }
+    return "; ".join(f"{listed(names, 1)} {how}" for how, names in wrong.items() if names)
 
 
 def checksum(model: Model) -> str:

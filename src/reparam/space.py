@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.limits import LARGEST
+
 DataKind = Literal["binary", "levels", "real", "mixed"]
 ColumnKind = Literal["real", "log", "levels", "binary", "category"]
 # "support": what data can be, 0 … K−1 or finite reals; "range": also what lies between the levels,
@@ -119,6 +121,12 @@ class Space:
             )
         if self.levels is not None and self.levels < 2:
             raise ValueError(f"levels: expected at least 2, got {self.levels}")
+        sizes = {"shape": self.dimension, "given": math.prod(self.given or ())}
+        for name in ("levels", "classes", "attributes"):
+            sizes[name] = getattr(self, name) or 0
+        for name, size in sizes.items():
+            if size > LARGEST:
+                raise ValueError(f"{name}: expected less than 2^63 in all, got {size:.1e}")
 
     @property
     def dimension(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -61,6 +62,21 @@ def test_tokens_come_back_to_where_they_were(order):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (4, 33, 21), (100,)])
 def test_usual_patches_are_16_to_64(shape):
     assert 16 <= Patches(shape, parse_patch("auto", shape)).count <= 64
+
+
+@pytest.mark.parametrize("height", [1, 2, 7, 28, 100, 257])
+def test_usual_sides_are_those_of_a_search_through_all_sides(height):
+    for width in (*range(1, 70), 96, 224, 1000):
+        counts = {p: -(-height // p) * -(-width // p) for p in range(1, max(height, width) + 1)}
+        grown = {
+            p: (-(-width // p) if height == 1 else count * p) * p for p, count in counts.items()
+        }
+        usual = [p for p, count in counts.items() if 16 <= count <= 64] or [1]
+        expected = min(usual, key=lambda p: (grown[p], abs(math.log(counts[p] / 32)), -p))
+        assert parse_patch("auto", (1, height, width))[1:] == (
+            min(expected, height),
+            min(expected, width),
+        )
 
 
 @pytest.mark.parametrize("text", ["", "x", "4x", "0.5", "1x2x3x4", "-1"])

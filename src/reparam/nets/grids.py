@@ -19,7 +19,7 @@ def halved(side: int, times: int) -> int:
     >>> halved(28, 2), halved(33, 3)
     (7, 5)
     """
-    return -(-side // 2**times)
+    return -(-side >> times)
 
 
 def usual_halvings(height: int, width: int) -> int:

@@ -258,19 +258,18 @@ def _degrees(
     generator = torch.Generator().manual_seed(0)
     dimension, members = math.prod(shape), max(orders, masks)
     first = [raster_ranks(shape)]
+    member = torch.arange(members)
     ranks = first + [torch.randperm(dimension, generator=generator) for _ in range(orders - 1)]
-    levels = [torch.stack([ranks[m % orders] for m in range(members)])]
-    drawn: dict[int, list[Tensor]] = {}
-    for member in range(members):
-        draws, least = drawn.setdefault(member % masks, []), 0
-        for width in hidden if not draws else ():
+    drawn: list[list[Tensor]] = [[] for _ in hidden]
+    for _ in range(masks if hidden else 0):
+        least = 0
+        for width, draws in zip(hidden, drawn, strict=True):
             highest = max(dimension - 1, least + 1)  # the last place is seen by nothing
             unsorted = torch.randint(least, highest, (width,), generator=generator)
             draws.append(unsorted.sort().values)
             least = int(draws[-1][0])
-    for index in range(len(hidden)):
-        levels.append(torch.stack([drawn[m % masks][index] for m in range(members)]))
-    return levels
+    by_mask = [torch.stack(draws)[member % masks] for draws in drawn]
+    return [torch.stack(ranks)[member % orders], *by_mask]
 
 
 def _units_by_degree(degrees: Tensor, places: int) -> list[slice]:

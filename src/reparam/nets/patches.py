@@ -121,7 +121,9 @@ def _usual_side(sides: Sequence[int]) -> int:
     >>> [_usual_side(sides) for sides in ((28, 28), (8, 8), (5, 3), (1, 1000), (64, 64))]
     [4, 2, 1, 25, 16]
     """
-    counts = {p: math.prod(-(-side // p) for side in sides) for p in range(1, max(sides) + 1)}
+    # Of all that make as many patches along each side the smallest pads least.
+    smallest = {-(-side // count) for side in sides for count in range(1, MOST + 1)}
+    counts = {p: math.prod(-(-side // p) for side in sides) for p in smallest}
     padded = {p: math.prod(-(-side // p) * p for side in sides) for p in counts}
     middle = math.sqrt(FEWEST * MOST)
     if sides[0] == 1:  # its patches are as long as they are

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from reparam.limits import Count, Whole, limited
 from reparam.nets.causal_conv import Cache, Line
+from reparam.nets.grids import halved
 from reparam.nets.pixels import PixelNetwork, Walk
 from reparam.nets.shifted_conv import (
     ConvCache,
@@ -65,10 +66,6 @@ class PixelCNNPlusPlus(PixelNetwork):
     ) -> None:
         super().__init__(shape, context=context)
         self.scales = scales
-        self.grids = [(self.height, self.width)]
-        for _ in range(scales):
-            height, width_now = self.grids[-1]
-            self.grids.append(((height + 1) // 2, (width_now + 1) // 2))
         inputs = self.channels + 1  # and ones, which tell the image from its margins
         self.above = ShiftedConv(inputs, width, 2, 3, down=True)  # read one row further down
         self.above_too = ShiftedConv(inputs, width, 1, 3, down=True)
@@ -78,9 +75,9 @@ class PixelCNNPlusPlus(PixelNetwork):
             return [GatedResidual(width, aside, down, dropout, context) for _ in range(count)]
 
         # By scale; ``parts`` is where they are registered.
+        self.down_v = [residuals(0, True, blocks) for _ in range(scales + 1)]
+        self.down_h = [residuals(width, False, blocks) for _ in range(scales + 1)]
         ups = [blocks + (s < scales) for s in range(scales + 1)]  # one more for what was halved
-        self.down_v = [residuals(0, True, blocks) for _ in ups]
-        self.down_h = [residuals(width, False, blocks) for _ in ups]
         self.up_v = [residuals(width, True, count) for count in ups]
         self.up_h = [residuals(2 * width, False, count) for count in ups]
         self.halve_v = [ShiftedConv(width, width, 2, 3, True, 2) for _ in range(scales)]
@@ -93,6 +90,8 @@ class PixelCNNPlusPlus(PixelNetwork):
             + [*self.double_v, *self.double_h]
         )
         self.head = weight_norm(nn.Linear(width, parameters))
+        sides = (self.height, self.width)
+        self.grids = [tuple(halved(side, s) for side in sides) for s in range(scales + 1)]
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         x = torch.cat([2 * x - 1, torch.ones_like(x[:, :1])], 1)

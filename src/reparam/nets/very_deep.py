@@ -99,15 +99,15 @@ class DeepTopDown(Path):
         self, shape: Sequence[int], channels: int, latent_channels: int, blocks: int
     ) -> None:
         super().__init__()
-        self.grids = [g for g in latent_grids(shape[1], shape[2]) for _ in range(blocks)]
-        self.latent_channels = latent_channels
-        self.sizes = tuple(latent_channels * h * w for h, w in self.grids)
-        self.first = nn.Parameter(0.1 * torch.randn(1, channels, *self.grids[0]))
+        grids, self.latent_channels = latent_grids(shape[1], shape[2]), latent_channels
+        self.first = nn.Parameter(0.1 * torch.randn(1, channels, *grids[0]))
         self.heads, self.projections, self.residuals = (nn.ModuleList() for _ in range(3))
-        for _ in self.grids:
+        for _ in range(blocks * len(grids)):
             self.heads.append(nn.Conv2d(channels, 2 * latent_channels, 1))
             self.projections.append(nn.Conv2d(latent_channels, channels, 1))
             self.residuals.append(ResidualConv(channels))
+        self.grids = [grid for grid in grids for _ in range(blocks)]
+        self.sizes = tuple(latent_channels * h * w for h, w in self.grids)
 
     def first_state(self, given: Tensor) -> Tensor:
         return self.first.expand(given.shape[0], -1, -1, -1)

@@ -6,12 +6,13 @@ import dataclasses
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from reparam.allotment import Allotment
 from reparam.atomic import Unwritable, sweep, write_atomically
 from reparam.checkpoint import (
     FORMAT,
@@ -23,6 +24,7 @@ from reparam.checkpoint import (
     read_model,
     read_run,
     read_tensors,
+    rebuild,
     refuse_other_run,
     write_json,
     write_tensors,
@@ -180,6 +182,12 @@ class RunFolder:
             raise ValueError(
                 f"{file}: not a state of this run, or a damaged one: {error}"
             ) from error
+
+    def rebuilt(self, seed: int) -> Model:
+        """The model, untrained; no larger than what lies beside ``run.json`` can be a state of."""
+        described, state = self.read()["model"], self.path / STATE_FILE
+        with Allotment(state.stat().st_size) if state.exists() else nullcontext():
+            return rebuild(described, self.path, seed)
 
     def model(self, model: Model | None = None) -> Model:
         """The weights that are kept, in evaluation mode; in ``model``, if no preset builds it."""

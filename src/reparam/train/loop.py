@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from reparam.checkpoint import folder_named, rebuild
+from reparam.checkpoint import folder_named
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, load_data
 from reparam.interrupt import Granted, Interrupt, interruptible
@@ -147,7 +147,7 @@ def resume(
             config = _replace(before, fields)
             for name in (n for n in FIXED_FIELDS if getattr(config, n) != getattr(before, n)):
                 raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
-            model = model or rebuild(run["model"], folder.path, config.seed)
+            model = model or folder.rebuilt(config.seed)
             data = None if data is None else as_data(data, model.space)
             data = same_data(run["data"], data, folder.path)
             training = Training(model, data, config)

@@ -204,11 +204,12 @@ def _check(state: Mapping[int, Mapping[str, Tensor]], weights: list[nn.Parameter
         for name in ("step", "exp_avg", "exp_avg_sq"):
             if name not in slots:
                 raise ValueError(f"{name} of weight {index} is missing")
-        shapes = {name: tuple(value.shape) for name, value in slots.items() if name != "step"}
-        expected = tuple(weights[index].shape) if index < len(weights) else None
-        for name, shape in shapes.items():
-            if shape != expected:
-                raise ValueError(f"{name} of weight {index} has shape {shape}, not {expected}")
+        shape = tuple(weights[index].shape) if index < len(weights) else None
+        for name, value in slots.items():
+            expected = () if name == "step" else shape
+            if tuple(value.shape) != expected:
+                found = tuple(value.shape)
+                raise ValueError(f"{name} of weight {index} has shape {found}, not {expected}")
 
 
 def gradient_sum(parameters: Sequence[Tensor]) -> Tensor:

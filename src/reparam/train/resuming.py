@@ -17,7 +17,7 @@ def put_back(training: Training, folder: RunFolder) -> bool:
     last = folder.state()
     if last is None:
         return False
-    for stage in range(last[1]["stage"]):
+    for stage in range(min(last[1]["stage"], len(training.model.stages))):
         end = folder.end(stage)
         if end is not None:
             _restore(training, folder.path / END_FILE.format(stage), end)

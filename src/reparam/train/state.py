@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batching import rows_at_once, slices
-from reparam.checkpoint import describe
+from reparam.checkpoint import describe, misfit
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, refuse_few, refuse_unfit, targets_of, taught
 from reparam.model import Batch, Descend, Keeps, Model, Player
@@ -340,6 +340,7 @@ class Training:
         if not 0 <= header["stage"] < max(1, len(self.model.stages)) or header["step"] < 0:
             raise ValueError(f"there is no stage {header['stage']}, step {header['step']}")
         self.enter(header["stage"])
+        self._refuse_misfits(groups)
         self.model.load_state_dict(groups["model"])
         self.best = {k: v.to(self.device) for k, v in groups.get("best", {}).items()} or None
         self.step, self.stale = header["step"], header["stale"]
@@ -347,9 +348,7 @@ class Training:
         self.best_value = math.inf if best_value is None else best_value
         self.history = header["history"].with_strip(tensors)
         self.tallies = {
-            name: Tally(
-                tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
-            )
+            name: Tally.of(tuple(t["names"]), tensors[f"tally/{name}"].to(self.device), t["rows"])
             for name, t in header["tallies"].items()
         }
         averages = groups.get("average", {})
@@ -358,6 +357,20 @@ class Training:
         self._restore_optimizers(groups.get("optimizer", {}), header["optimizers"])
         self._restore_chains(groups.get("chains", {}))
         self._restore_generators(groups["rng"])
+
+    def _refuse_misfits(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """ValueError where weights, kept ones or averages are none of this model."""
+        weights = self.model.state_dict()
+        expected = {
+            "model": weights,
+            "best": weights if "best" in groups else {},
+            "average": {str(i): value for i, value in enumerate(self.moving)}
+            if "average" in groups
+            else {},
+        }
+        for prefix, here in expected.items():
+            if said := misfit(here, groups.get(prefix, {})):
+                raise ValueError(f"{prefix}: {said}")
 
     @torch.no_grad()
     def _restore_chains(self, states: Mapping[str, Tensor]) -> None:

@@ -61,6 +61,15 @@ class Tally:
     rows: int = 1  # of every step's batch
     blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
+    @classmethod
+    def of(cls, names: tuple[str, ...], stacked: Tensor, rows: int) -> Tally:
+        """The tally of which these are the steps (``stacked``); ValueError where they are not."""
+        if stacked.ndim != 2 or stacked.shape[1] != len(names) or rows < 1:
+            raise ValueError(
+                f"expected steps of {len(names)} values, got shape {tuple(stacked.shape)}"
+            )
+        return cls(names, list(stacked), rows)
+
     def add(self, measured: Measured) -> None:
         """Count one step in."""
         self.names, self.rows = self.names or measured.names, measured.rows
