@@ -294,14 +294,6 @@ def test_a_decoder_that_says_no_number_is_refused():
         rp.compress(model, rows_of(IMAGES, 3))
 
 
-@pytest.mark.parametrize("preset", ["made", "vae"])
-def test_x_is_coded_as_it_is_given_whatever_the_model_rounds(preset: str):
-    """float16 has every whole number up to 2048 only."""
-    space = Space((1, 2, 2), "levels", levels=5000)
-    model, x = some(preset, space, **SMALL[preset]).half(), rows_of(space, 6)
-    assert torch.equal(rp.decompress(model, rp.compress(model, x)), x)
-
-
 def test_rows_of_many_levels_are_few_at_once():
     """Their tables of all levels are in memory together: 2²⁵ numbers at most, or one row's."""
     assert batch_size(IMAGES) == batch_size(Space((1, 28, 28), "levels", levels=256)) == 32
@@ -382,3 +374,26 @@ def test_a_refusal_asks_networks_for_one_row(monkeypatch: Any):
         lambda self, rows, c=None: asked.append(rows) or distribution(self, rows, c),
     )
     assert coding.refusal(model) is None and set(asked) == {1}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("preset", "space"),
+    [("vq-vae", rp.Space((1, 4, 4), "binary")), ("cvae", rp.Space((4,), "binary", attributes=2))],
+)
+def test_weights_of_16_bits_are_refused_with_what_to_do(preset: str, space: Space, dtype: Any):
+    model = rp.build(preset, space)
+    x = torch.zeros(3, *space.shape)
+    c = torch.zeros(3, 2) if model.conditional else None
+    file = rp.compress(model, x, c)
+    model.to(dtype)
+    said = f"model: expected weights of float32 or float64, got {dtype}; give model.float(), or"
+    assert said in (coding.refusal(model) or "")
+    for use in (
+        lambda: rp.compress(model, x, c),
+        lambda: rp.decompress(model, file, c),
+        lambda: coding.estimate(model, x, c),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            use()
+    rp.compress(model.float(), x, c)

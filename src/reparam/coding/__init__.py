@@ -21,6 +21,7 @@ from reparam.coding.rows import (
     batch_size,
     checked,
     conditions,
+    refuse_half,
     refuse_other,
     teller,
     twin_of,
@@ -181,6 +182,7 @@ def estimate(
     """Bits of each row by ``log_prob`` alone, (N,): of bits back −ELBO where ``samples`` is 1."""
     if not isinstance(model, Density):
         raise ValueError(f"{name_of(model)}: has no likelihood, which would say how long a code is")
+    refuse_half(model)
     x, parts = as_tensor(x), []
     told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
@@ -283,6 +285,7 @@ def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -
         contents = read(file)
     except ValueError as error:
         raise ValueError(f"file: {error}") from error
+    refuse_half(model)
     refuse_other(model, contents)
     told = contents.c if c is None else conditions(model, c, contents.n)
     if model.conditional and told is None:

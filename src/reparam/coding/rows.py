@@ -26,8 +26,22 @@ ROWS_CHECKED = 1000  # at once
 
 
 def twin_of(model: Model) -> Model:
-    """The model in float64 on the CPU, where it computes the same again whoever asks."""
+    """The model in float64 on the CPU, where it computes the same again whoever asks.
+
+    Raises:
+        ValueError: weights of 16 bits, in which conditions and what is estimated are rounded.
+    """
+    refuse_half(model)
     return copy.deepcopy(model).cpu().double().eval()
+
+
+def refuse_half(model: Model) -> None:
+    """ValueError for weights of 16 bits, with what to do."""
+    if (dtype := model.anchor.dtype) not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"model: expected weights of float32 or float64, got {dtype}; give model.float(), or "
+            "the one that was saved"
+        )
 
 
 def batch_size(space: Space) -> int:
