@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,15 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def typed(path: object) -> str:
+    """A path as one types it into a shell, for commands that a sentence names.
+
+    >>> typed("runs/vae"), typed("my run")
+    ('runs/vae', "'my run'")
+    """
+    return shlex.quote(str(path))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

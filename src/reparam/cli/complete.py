@@ -14,6 +14,7 @@ from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
 from reparam.cli.options import PATH, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, show_notes, told
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ def complete(
     if model.space.given is not None:  # it would be made of what is to be drawn
         raise ValueError(
             f"{run}: was trained on what is left of x, which says what is given; use: reparam "
-            f"restore {run}"
+            f"restore {typed(run)}"
         )
     if steps is not None and isinstance(model, Completer):
         raise ValueError(f"steps: of chains, by which {_name(model)} does not draw; leave it out")

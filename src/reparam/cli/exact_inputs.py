@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.cli.examples import examples_of
 from reparam.cli.runs import OpenRun
 from reparam.cli.tables import show_notes
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
@@ -175,5 +176,5 @@ def _refuse_missing(found: Split, run: OpenRun, source: str) -> None:
     where = f"column {columns[place[0]]!r}, " if columns else ""
     raise ValueError(
         f"{source}: {where}row {row}: the cell is missing, and only whole rows are coded; leave "
-        f"such rows out, or draw their cells first: reparam complete {run.path}"
+        f"such rows out, or draw their cells first: reparam complete {typed(run.path)}"
     )

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from reparam.cli.options import PATH, Force, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import named, show, show_notes, told
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from socket import socket as Socket
@@ -71,7 +72,7 @@ def _opened(run: Path, where: Where) -> OpenRun:
     if opened.model.space.given is not None:
         raise ValueError(
             f"{run}: was trained on what is left of x, which no code is decoded without; use: "
-            f"reparam restore {run}"
+            f"reparam restore {typed(run)}"
         )
     return opened
 
@@ -126,7 +127,7 @@ def _write(run: OpenRun, page: Path) -> None:
         show_notes(
             [
                 f"A picture takes about {program.milliseconds:.0f} ms in the page; served it takes "
-                f"less: reparam explore {run.path}"
+                f"less: reparam explore {typed(run.path)}"
             ]
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import named, rows_table, show, show_notes, told
 from reparam.cli.train import continued
 from reparam.progress import bar
-from reparam.wording import listed
+from reparam.wording import listed, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +69,7 @@ def finetune(
         )
     show(tuned_table(found))
     show_notes(_notes(found))
-    show(f"runs in {told(out)}; next: reparam classify {named(shlex.quote(str(out)))}")
+    show(f"runs in {told(out)}; next: reparam classify {named(typed(out))}")
 
 
 def tuned_table(found: Sequence[Tuned]) -> Table:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.cli.examples import WIDEST, codec
 from reparam.cli.runs import OpenRun
 from reparam.cli.tables import rows_table, show, show_notes, told
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def hiding_noise(run: OpenRun, share: float, argument: str = "hide") -> Noise:
     if noise is None or not noise.hides:
         instead = "mae or simmim, which did"
         if why_not(run.model) is None:
-            instead += f", or: reparam complete {run.path}"
+            instead += f", or: reparam complete {typed(run.path)}"
         raise ValueError(
             f"{argument}: {type(run.model).__name__} did not learn to predict what is hidden; use "
             f"{instead}"

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from reparam.cli.commands import OPTIONS
 from reparam.cli.options import PATH
 from reparam.hub_files import CONFIG_FILE, PLACES, HubName, is_on_hub
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
@@ -59,7 +60,7 @@ class Where:
         if not (path / MODEL_FILE).exists():
             raise ValueError(
                 f"{path}: ended before its first validation, so that it has no model yet; "
-                f"continue it with: reparam resume {path}"
+                f"continue it with: reparam resume {typed(path)}"
             )
         model = folder.model()
         model.to(find_device(self.device))

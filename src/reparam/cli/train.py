@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from reparam.cli.options import (
 from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import REFERENCE, comparison_table, named, show, show_notes, told
 from reparam.progress import bar
+from reparam.wording import typed
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
@@ -138,7 +138,7 @@ def _resumable(run: Path) -> Iterator[None]:
     from reparam.atomic import Unwritable
     from reparam.train.folder import STATE_FILE
 
-    continued = f"continue with: reparam resume {shlex.quote(str(run))}"
+    continued = f"continue with: reparam resume {typed(run)}"
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -171,7 +171,7 @@ def _tell(history: History, out: Path) -> None:
         value = judged(history.kept, history.judge)
         kept = f"; kept the {history.keeps}, of epoch {round(history.best_epoch, 2):g}: {value}"
     show(f"{history.ended}; {history.seconds:.1f} s in all{kept}")
-    show(f"run in {told(out)}; next: reparam evaluate {named(out)}")
+    show(f"run in {told(out)}; next: reparam evaluate {named(typed(out))}")
 
 
 def _how_it_goes_on(history: History) -> str:
