@@ -80,6 +80,24 @@ def test_a_bound_in_nats_on_the_prior_makes_an_estimate(name, small, kind):
     assert (found.value.exp().sum() > 1.5) == (kind == "estimate")
 
 
+def test_the_error_of_a_priors_log_z_is_in_what_it_bounds():
+    codec = rp.build("vae", Space((3,), "binary"), latent_dim=2, hidden=(8,), seed=0)
+    small = {"chains": 8, "sweeps": 2, "runs": 4, "temperatures": 3}
+    prior = rp.build("ebm", codec.code_space, seed=0, **small)
+    model = TwoStageDensity(codec, prior)
+    x = all_states(codec.space).float()
+    scores = rp.evaluate(model, Data(Split(x), Split(x), Split(x), codec.space, "all"), samples=5)
+    error = prior.log_partition.stderr.item()
+    assert error > 0
+    for name in ("log_likelihood", "elbo"):
+        assert scores[name].kind == "estimate"
+        assert scores[name].common_stderr == error and scores[name].stderr >= error
+    gap = scores["posterior_gap"]  # in whose difference log Z cancels
+    apart = scores["log_likelihood"].values - scores["elbo"].values
+    assert gap.stderr == pytest.approx((apart.std() / len(apart) ** 0.5).item())
+    assert gap.common_stderr is None
+
+
 def test_the_second_stage_is_trained_on_draws_and_the_bound_gains():
     """Of two clusters one latent dimension tells which: the prior has two modes, as wide as q."""
     torch.manual_seed(0)
