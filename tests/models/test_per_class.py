@@ -20,6 +20,7 @@ import reparam as rp
 from reparam import numerics
 from reparam.data import Data, Split, taught
 from reparam.data.suitability import refuse_few
+from reparam.evaluation.likelihood import log_likelihood
 from reparam.model import Batch, Descend, Loss, Space
 from reparam.models.per_class import PerClass
 from reparam.presets import PRESETS
@@ -111,6 +112,28 @@ def test_the_weakest_word_holds_and_bounds_in_nats_make_estimates(name, kind):
     assert model.log_prob(x, y, samples=2).kind == part  # of one class nothing is mixed
     assert model.approximation == model.parts[0].approximation
     assert model.passes_per_sample == 3 * model.parts[0].passes_per_sample
+
+
+def test_errors_of_log_z_of_the_classes_are_in_that_of_the_likelihood():
+    x, y = bits(120)
+    model = trained("ebm", x, y, BINARY).eval()
+    parts, frequencies = [part.log_partition for part in model.parts], model.frequencies.double()
+    found = model.log_partition
+    each = torch.stack([part.stderr for part in parts])
+    assert found.kind == "estimate" and (each > 0).all()
+    assert found.effective_samples == min(part.effective_samples for part in parts)
+    torch.testing.assert_close(found.stderr, (frequencies * each).square().sum().sqrt())
+    score = log_likelihood(model, Split(x))
+    assert score.common_stderr == found.stderr.item() and "log Z" in score.notes[0]
+    # On average log p(x) moves by p(y) times what log Z of class y does. The mean of n shares
+    # p(y|x), which are in [0, 1], is off by 1/(2 √n) = 0.011 at most; four times that is allowed.
+    drawn = model.sample(2000, generator=torch.Generator().manual_seed(3))
+    before, step = model.log_prob(drawn).value.mean(), 1e-4
+    for label, part in enumerate(model.parts):
+        part.partition.found[0] += step
+        moved = (before - model.log_prob(drawn).value.mean()) / step
+        part.partition.found[0] -= step
+        assert abs(moved - frequencies[label]) < 0.045
 
 
 def test_noise_of_a_row_does_not_depend_on_its_company():

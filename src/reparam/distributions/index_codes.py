@@ -143,9 +143,13 @@ class ModelDensity(Distribution):
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        """A lower bound, as exact values are too, or an estimate."""
-        known = self.model.approximation in ("tractable", "variational")
-        return "lower bound" if known else "estimate"
+        """A lower bound, as exact values are too, or an estimate.
+
+        A bound that is averaged over draws in nats is none of exp(log p), which weights are.
+        """
+        by = self.model.approximation
+        bounds = by == "tractable" or (by == "variational" and self.model.tightens)
+        return "lower bound" if bounds else "estimate"
 
     @property
     def continuous(self) -> bool:  # type: ignore[override]

@@ -21,12 +21,14 @@ from reparam.evaluation.likelihood import (
     bits_per_dim,
     bound_scores,
     bound_terms,
+    kind_of_bound,
     log_likelihood,
     partition_scores,
     posterior_gap,
     regret,
     rows_measured,
     usual_samples,
+    with_partition,
 )
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
@@ -214,7 +216,9 @@ def _prefix(model: Model) -> str:
 def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
     split, name, seed = asked.data.splits[asked.split], asked.split, asked.seed
     terms = bound_terms(model, split, seed)
-    scores = bound_scores(terms, name, seed, model.draws, _prefix(model))
+    scores = bound_scores(terms, name, seed, model.draws, _prefix(model), kind_of_bound(model))
+    elbo = f"{_prefix(model)}elbo"
+    scores[elbo] = with_partition(scores[elbo], model)
     active = active_units(model, split, name)
     scores |= {} if active is None else {"active_units": active}
     scores |= layer_scores(model, split, terms["rate"], name, seed)

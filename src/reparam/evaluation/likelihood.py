@@ -114,10 +114,10 @@ def log_likelihood(
     values = torch.cat([part.value for part in parts])
     protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
     kind = weakest(part.kind for part in parts)
-    return _with_partition(mean_score(values, "nats", name, kind=kind, **protocol), model)
+    return with_partition(mean_score(values, "nats", name, kind=kind, **protocol), model)
 
 
-def _with_partition(score: Score, model: Density) -> Score:
+def with_partition(score: Score, model: Density) -> Score:
     """The error of log Ẑ, which all examples share, counted in, and how it was found."""
     found = model.log_partition
     if found is None or found.kind == "exact":
@@ -207,7 +207,12 @@ def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str,
 
 
 def bound_scores(
-    terms: dict[str, Tensor], name: str, seed: int, draws: int = 1, prefix: str = ""
+    terms: dict[str, Tensor],
+    name: str,
+    seed: int,
+    draws: int = 1,
+    prefix: str = "",
+    kind: Kind = BOUND,
 ) -> Scores:
     """ELBO, distortion and rate in nats per example, from so many draws of z for each.
 
@@ -219,11 +224,12 @@ def bound_scores(
         seed: of the draws.
         draws: of z for each example.
         prefix: of the ELBO's name, ``"conditional_"`` where it bounds log p(x|c).
+        kind: of the ELBO, which is no bound where log p(z) is an estimate.
     """
     distortion, rate = terms["distortion"], terms["rate"].flatten(1).sum(1)
     protocol = {"samples": draws, "seed": seed}
     scores = {
-        f"{prefix}elbo": mean_score(-distortion - rate, "nats", name, kind=BOUND, **protocol),
+        f"{prefix}elbo": mean_score(-distortion - rate, "nats", name, kind=kind, **protocol),
         "distortion": mean_score(distortion, "nats", name, **protocol),
         "rate": mean_score(rate, "nats", name, **protocol),
     }
@@ -232,13 +238,31 @@ def bound_scores(
     return scores
 
 
+def kind_of_bound(model: LatentVariable) -> Kind:
+    """Of the ELBO: a lower bound, unless log p(z) is known by an estimate.
+
+    >>> from reparam.presets import build
+    >>> kind_of_bound(build("vae", Space((9,), "binary"), latent_dim=2))
+    'lower bound'
+    """
+    c = model.draw_condition(1, torch.Generator(model.anchor.device).manual_seed(0))
+    return "estimate" if model.prior(c).kind == "estimate" else BOUND
+
+
 def posterior_gap(log_likelihood: Score, elbo: Score) -> Score:
     """log p(x) less the ELBO, KL(q(z|x) ‖ p(z|x)) in nats: of a lower bound, the least it can be.
 
-    The error is that of differences by example.
+    The error is that of differences by example; log Z, where a prior has one, is in both alike.
     """
-    gap = difference(log_likelihood, elbo)
+    each = (dataclasses.replace(one, common_stderr=None) for one in (log_likelihood, elbo))
+    gap = difference(*each)
     kind = None if log_likelihood.kind == "exact" else log_likelihood.kind
     return dataclasses.replace(
-        log_likelihood, value=gap.value, stderr=gap.stderr, kind=kind, values=None
+        log_likelihood,
+        value=gap.value,
+        stderr=gap.stderr,
+        kind=kind,
+        common_stderr=None,
+        values=None,
+        notes=(),
     )

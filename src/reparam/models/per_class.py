@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.conditions import check_labels, labels_of
 from reparam.distribution import Kind
+from reparam.exchange import LogPartition
 from reparam.model import Batch, Density, Descend, LogProb, Loss, Model, Solve, Space, Stage
 from reparam.models.conditional import count_classes, draw_classes
 
@@ -89,6 +90,27 @@ class PerClass(Density):
     @property
     def counted(self) -> int:
         return max(self._of(label).counted for label in self.seen)
+
+    @property
+    def log_partition(self) -> LogPartition | None:
+        """The mean of the parts' log Z over classes, and the least effective sample size.
+
+        An error of log Z_y is in log p(x) as often as x is of class y: the mean over examples has
+        that of Σ p(y) log Z_y.
+        """
+        found = [self._of(label).log_partition for label in self.seen]
+        known = [one for one in found if one is not None]
+        if not known:
+            return None
+        values, errors, effective = (
+            torch.stack([getattr(one, name).cpu() for one in known])
+            for name in ("value", "stderr", "effective_samples")
+        )
+        shares = self.frequencies[self.seen].cpu().to(values)
+        error = (shares * errors).square().sum().sqrt()
+        return replace(
+            known[0], value=shares @ values, stderr=error, effective_samples=effective.min()
+        )
 
     @property
     def passes_per_sample(self) -> int:  # type: ignore[override]

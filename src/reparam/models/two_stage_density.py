@@ -9,7 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reparam.distributions.index_codes import CompletingDensity, ModelDensity
-from reparam.model import Completer, Density, Distribution, LatentVariable, Loss, Model
+from reparam.model import (
+    Completer,
+    Density,
+    Distribution,
+    LatentVariable,
+    LogPartition,
+    Loss,
+    Model,
+)
 from reparam.models.two_stage import TwoStage
 from reparam.objectives.bounds import ELBO
 
@@ -61,6 +69,10 @@ class TwoStageDensity(TwoStage, LatentVariable):
     @property
     def counted(self) -> int:
         return self.codec.counted
+
+    @property
+    def log_partition(self) -> LogPartition | None:
+        return self.generator.log_partition  # log p(x) is off as far as log p(z) is
 
     @property
     def grids(self) -> tuple[tuple[int, ...], ...]:
