@@ -18,7 +18,7 @@ from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
 from reparam.objectives.column_errors import ColumnErrors
 from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import PURE, Accepts, preset
-from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
+from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps, small_steps_of_tables
 
 FAMILY = "Autoencoders"
 OBJECTIVE = "min ‖x − g(f(x))‖²"
@@ -127,6 +127,7 @@ def linear_ae(space: Annotated[Space, Accepts(PURE)], options: AutoencoderOption
 @preset(
     "denoising-ae",
     paper="Vincent et al. 2008, Extracting and composing robust features",
+    train=small_steps_of_tables,
     defaults={"corruption": "masking"},
     when="To clean corrupted data, and for features that noise does not change.",
     objective="min ‖x − g(f(x̃))‖², x̃ ~ M(x̃|x)",

@@ -32,7 +32,7 @@ from reparam.presets.second_stages import (
     OfVectors,
     VectorPriorOptions,
 )
-from reparam.presets.steps import quick_where_small
+from reparam.presets.steps import quick_where_small, small_steps_of_reals
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "Models of discrete codes"
@@ -253,6 +253,7 @@ def rq_vae(
 @preset(
     "two-stage-vae",
     paper="Dai & Wipf 2019, Diagnosing and enhancing VAE models",
+    train=small_steps_of_reals,
     small={"generator.components": 2, "generator.layers": 1, "generator.hidden": (8,)},
     when="For a VAE whose samples are to be like its codes of data: a prior fitted afterwards.",
     objective="max E_q log p(x|z) − KL(q(z|x) ‖ p(z)), then max E_q log p(z)",

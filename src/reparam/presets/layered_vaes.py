@@ -22,6 +22,7 @@ from reparam.objectives.bounds import ELBO, IWAE, Objective
 from reparam.objectives.weightings import FreeBits, Schedule
 from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.steps import small_steps_of_reals
 from reparam.presets.vaes import NetworkOptions, rising
 
 FAMILY = "VAEs of several layers"
@@ -44,6 +45,7 @@ class LayeredOptions(LikelihoodOptions, NetworkOptions):
 @preset(
     "hierarchical-vae",
     paper="Rezende et al. 2014, Stochastic backpropagation",
+    train=small_steps_of_reals,
     small={"latent_dims": (3, 2), "between": (6,)},
     when="To see what further layers of z carry, and how easily they collapse.",
 )

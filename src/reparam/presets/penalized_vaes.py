@@ -13,6 +13,7 @@ from reparam.objectives.bounds import ELBO
 from reparam.objectives.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
 from reparam.objectives.weightings import Beta
 from reparam.presets.registry import preset
+from reparam.presets.steps import small_steps, small_steps_of_reals
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "VAEs with penalties"
@@ -22,6 +23,7 @@ OBJECTIVE = "max E_q log p(x|z) − β KL(q(z|x) ‖ p(z)) − λ D(q(z))"
 @preset(
     "beta-tcvae",
     paper="Chen et al. 2018, Isolating sources of disentanglement in VAEs",
+    train=small_steps_of_reals,
     when="For separate factors of variation at less loss of detail than beta-vae's.",
 )
 def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> VAE:
@@ -36,6 +38,7 @@ def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> 
 @preset(
     "factor-vae",
     paper="Kim & Mnih 2018, Disentangling by factorizing",
+    train=small_steps_of_reals,
     small={"critic": (8,)},
     when="For separate factors of variation where the rate is not to be weighted more.",
 )
@@ -61,6 +64,7 @@ def factor_vae(
 @preset(
     "dip-vae",
     paper="Kumar et al. 2018, Variational inference of disentangled concepts",
+    train=small_steps_of_reals,
     when="For separate factors of variation without a critic or an estimate by batches.",
 )
 def dip_vae(
@@ -84,6 +88,7 @@ def dip_vae(
 @preset(
     "info-vae",
     paper="Zhao et al. 2019, InfoVAE: balancing learning and inference",
+    train=small_steps,
     when="For codes that say much about x and still follow the prior.",
 )
 def info_vae(
@@ -105,6 +110,7 @@ def info_vae(
 @preset(
     "wae",
     paper="Tolstikhin et al. 2018, Wasserstein auto-encoders",
+    train=small_steps,
     when="For sharper reconstructions than a VAE's and still a prior to draw from.",
 )
 def wae(space: Space, options: VAEOptions, *, weight: NonNegative = 100.0) -> VAE:

@@ -34,7 +34,7 @@ from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.given import GivenOptions
 from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import PURE, Accepts, preset
-from reparam.presets.steps import small_steps
+from reparam.presets.steps import small_steps_of_reals
 
 FAMILY = "Variational autoencoders"
 OBJECTIVE = "max E_q log p(x|z) − KL(q(z|x) ‖ p(z))"
@@ -194,6 +194,7 @@ def rising(steps: int) -> Weighting:
 @preset(
     "vae",
     paper="Kingma & Welling 2014, Auto-encoding variational Bayes",
+    train=small_steps_of_reals,
     when="The first to try where codes, samples and a likelihood are all wanted.",
 )
 def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
@@ -223,7 +224,7 @@ def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> V
 @preset(
     "sigma-vae",
     paper="Rybkin et al. 2021, Simple and effective VAE training",
-    train=small_steps,
+    train=small_steps_of_reals,
     when="For real values and photos, where a fixed scale of the likelihood would blur.",
 )
 def sigma_vae(
@@ -247,6 +248,7 @@ def sigma_vae(
 @preset(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
+    train=small_steps_of_reals,
     fixed={"conditional": True},
     when="To draw examples of a class, with given attributes, or of what is left of them.",
     objective="max E_q log p(x|z, c) − KL(q(z|x, c) ‖ p(z))",
@@ -262,6 +264,7 @@ def cvae(space: Annotated[Space, Accepts(condition=True)], options: GivenVAEOpti
 @preset(
     "iwae",
     paper="Burda et al. 2016, Importance weighted autoencoders",
+    train=small_steps_of_reals,
     small={"k": 3},
     when="For a higher likelihood than a VAE's, at k times the decoding.",
     objective="max E log 1/K Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x)",

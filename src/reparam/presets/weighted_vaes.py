@@ -12,6 +12,7 @@ from reparam.objectives.controllers import IncrementalPIController, PIController
 from reparam.objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from reparam.objectives.weightings import Capacity, Curve, FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.steps import small_steps_of_reals
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "VAEs whose weights move"
@@ -23,6 +24,7 @@ DISCRETE = Accepts(kinds=("binary", "levels"))  # whose distortion is never nega
 @preset(
     "annealed-vae",
     paper="Bowman et al. 2016, Generating sentences from a continuous space",
+    train=small_steps_of_reals,
     when="Against a rate that collapses early in training.",
 )
 def annealed_vae(
@@ -50,6 +52,7 @@ def annealed_vae(
 @preset(
     "capacity-vae",
     paper="Burgess et al. 2018, Understanding disentangling in beta-VAE",
+    train=small_steps_of_reals,
     when="To see factors of variation enter the code one after the other.",
     objective="max E_q log p(x|z) − γ |KL(q(z|x) ‖ p(z)) − C|, C rising",
 )
@@ -74,6 +77,7 @@ def capacity_vae(
 @preset(
     "free-bits-vae",
     paper="Kingma et al. 2016, Improving variational inference with IAF",
+    train=small_steps_of_reals,
     when="Where dimensions or all of z stay idle.",
     objective="max E_q log p(x|z) − Σⱼ max(λ, KL(q(zⱼ|x) ‖ p(zⱼ)))",
 )
