@@ -219,3 +219,11 @@ def test_commands_of_the_pages_can_be_typed(name, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *given])
     with pytest.raises(Parsed):
         load(name).main()
+
+
+def test_the_table_of_training_defaults_is_that_of_its_record_and_of_the_presets():
+    """A default that changes is to be searched, and said to be; the page has what was found."""
+    found = load("defaults")
+    table = found.markdown(found.read(found.RECORD))
+    assert table.count("\n") > 30
+    assert table in (FOLDER / "results-autoencoders.md").read_text()

@@ -33,9 +33,8 @@ from reparam.wording import EMPTY_PATH, listed
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
 MODEL_FILE = "model.safetensors"
 RUN_FILE = "run.json"
-
-
-# What numbers raise that no part refuses, as every combination of them may stand in a header.
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+# Parts refuse their own wrong numbers by ValueError; what odd ones raise together is one of these.
 UNBUILT = (TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError)
 
 
@@ -82,7 +81,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
 
     Raises:
         ValueError: the folder holds a model and ``force`` is not set, or a run, whose own model
-            belongs there.
+            belongs there; weights of 16 bits.
 
     >>> import tempfile
     >>> from reparam.presets import build
@@ -92,6 +91,8 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     'RealPCA'
     """
     target = folder_named(path) / MODEL_FILE
+    if (dtype := model.anchor.dtype) not in PRECISIONS.values():
+        raise ValueError(f"model: expected weights of float32 or float64, got {dtype}")
     if target.with_name(RUN_FILE).exists():
         raise ValueError(
             f"{path}: holds a run, whose model stays as it was trained; choose another folder"
@@ -239,10 +240,9 @@ def rebuild(header: Mapping[str, Any], file: Path, seed: int = 0) -> Model:
 
 def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
     """The type of the weights, as the header names it."""
-    known = {"float32": torch.float32, "float64": torch.float64}
-    if header.get("precision") not in known:
+    if header.get("precision") not in PRECISIONS:
         raise ValueError(f"{file}: damaged, its precision is {header.get('precision')!r}")
-    return known[header["precision"]]
+    return PRECISIONS[header["precision"]]
 
 
 def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:

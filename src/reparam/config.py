@@ -21,7 +21,7 @@ class TrainConfig(Limited):
             gets an equal part; None: no limit.
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
             them, about 16 at least and 128 at most, so that few examples make many steps as well.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam; many presets have one of their own.
         betas: decays of Adam's means of the gradient and of its square; a player may have others.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.

@@ -83,6 +83,11 @@ class Distribution(ABC):
     def detach(self) -> Distribution: ...
 
     @property
+    def bounds(self) -> bool:
+        """Whether log p is exact, or on average at most the true one: not an estimate's."""
+        return self.kind != "estimate"
+
+    @property
     def variance(self) -> Tensor | None:
         """Of each entry of a draw, where a closed form exists."""
         return None

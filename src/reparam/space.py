@@ -126,7 +126,7 @@ class Space:
             sizes[name] = getattr(self, name) or 0
         for name, size in sizes.items():
             if size > LARGEST:
-                raise ValueError(f"{name}: expected less than 2^63 in all, got {size:.1e}")
+                raise ValueError(f"{name}: expected less than 2^63, got {size.bit_length()} bits")
 
     @property
     def dimension(self) -> int:

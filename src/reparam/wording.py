@@ -32,13 +32,14 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def typed(path: object) -> str:
-    """A path as one types it into a shell, for commands that a sentence names.
+def typed(word: object) -> str:
+    """A path or a name as one types it into a shell, for commands that a sentence names.
 
-    >>> typed("runs/vae"), typed("my run")
-    ('runs/vae', "'my run'")
+    >>> typed("runs/vae"), typed("my run"), typed("-run")
+    ('runs/vae', "'my run'", './-run')
     """
-    return shlex.quote(str(path))
+    text = str(word)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

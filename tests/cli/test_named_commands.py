@@ -50,3 +50,18 @@ def test_what_comes_next_can_be_typed(reparam, run, monkeypatch):
     (folder / "model.safetensors").unlink()
     error = reparam("sample", folder)[2]
     assert next_of(error) == ["resume", str(folder)]
+
+
+def test_spaces_of_a_path_are_kept_in_the_command_of_an_error(reparam, run, tmp_path):
+    folder, _ = run
+    moved = folder.rename(tmp_path / "two  spaces")
+    (moved / "model.safetensors").unlink()
+    error = reparam("sample", moved)[2].rstrip("\n")
+    assert shlex.split(error.partition("reparam ")[2]) == ["resume", str(moved)]
+
+
+def test_a_column_is_named_as_it_is_typed(reparam, tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("full name,age\n" + "".join(f"name {i},{i % 7}.5\n" for i in range(40)))
+    error = reparam("fit", "vae", table, "--out", tmp_path / "run")[2]
+    assert "--kind 'full name'=category" in " ".join(error.split())

@@ -397,3 +397,18 @@ def test_weights_of_16_bits_are_refused_with_what_to_do(preset: str, space: Spac
         with pytest.raises(ValueError, match=re.escape(said)):
             use()
     rp.compress(model.float(), x, c)
+
+
+def test_the_finest_grid_codes_and_comes_back():
+    """Of 2^20 points to either side in all, as many as the coder tells apart."""
+    model = rp.build("made", rp.Space((4,), "binary"), hidden=(4,))
+    x = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0]], dtype=torch.uint8)
+    found = coding.code(model, x, grid=16)
+    assert coding.decode(model, found.file).x.tolist() == x.tolist()
+
+
+def test_a_value_that_32_bits_do_not_count_from_the_mean_is_refused():
+    """Cut to 32 bits it is −2³¹, whose absolute value is negative and would pass."""
+    entry = leaves.NearLeaf(torch.full((1, 1), -3e9).double(), torch.zeros(1, 1), Grid(0, 8))
+    with pytest.raises(ValueError, match="farther from the mean than any draw"):
+        entry.push(None, torch.ones(1, 1, dtype=torch.int32))

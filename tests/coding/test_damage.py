@@ -279,7 +279,7 @@ def test_more_rows_than_words_can_hold_are_not_decoded(kind, words):
 def test_a_grid_that_the_coder_has_no_probabilities_for_is_refused():
     one = made("bits back")
     contents = read(one.coded.file)
-    reach = 2**19 >> contents.grid
+    reach = 2**20 >> contents.grid
     first, *others = contents.blocks
     with pytest.raises(ValueError, match=f"block 0 has a grid that reaches to {reach} in steps"):
         write(replace(contents, blocks=(replace(first, reach=reach), *others)))

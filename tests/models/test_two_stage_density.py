@@ -12,6 +12,7 @@ from autoregressive_models import all_states
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.distributions.index_codes import ModelDensity
+from reparam.evaluation.likelihood import kind_of_bound
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
 from reparam.models.two_stage_density import CompletingTwoStage, TwoStageDensity
@@ -241,3 +242,18 @@ def test_parts_without_a_likelihood_and_codes_of_another_measure_are_refused():
     # log q(z|x) is a probability there and log p(z) a density, without limit at one-hot codes.
     with pytest.raises(ValueError, match="codes with probabilities; take another posterior"):
         rp.build("two-stage-vae", vector, posterior="categorical")
+
+
+def test_a_bound_is_one_as_far_down_as_priors_go():
+    """Of a prior that is itself a model of two stages, whose own prior is an estimate."""
+    outer = rp.build("vae", Space((3,), "binary"), latent_dim=2, hidden=(4,))
+    inner = rp.build("vae", outer.code_space, latent_dim=1, hidden=(4,))
+    noisy = rp.build("ddpm", inner.code_space, times=4, hidden=(4, 4), blocks=1)
+    exact = rp.GaussianMixture(inner.code_space, components=2)
+    kinds = {}
+    for name, prior in {"noisy": noisy, "exact": exact}.items():
+        model = TwoStageDensity(outer, TwoStageDensity(inner, prior)).eval()
+        assert model.tightens == (name == "exact"), "draws of a bound in nats add nothing"
+        kinds[name] = model.log_prob(torch.ones(2, 3), samples=2).kind
+        assert kind_of_bound(model) == "lower bound", "its mean in nats is at most log p(x)"
+    assert kinds == {"noisy": "estimate", "exact": "lower bound"}

@@ -25,8 +25,12 @@ MEMORY_REMEDY = (
 def complain(kind: str, message: str) -> None:
     """One line: the kind in bold, then the message as it is."""
     errors = console(stderr=True, soft_wrap=True)
+    said = printable(" ".join(line.strip() for line in message.splitlines()))
     with errors.capture() as line:
-        errors.print(Text(f"{kind}:", "bold red"), Text(printable(" ".join(message.split()))))
+        errors.print(
+            Text(f"{kind}:", "bold red"),
+            Text(said),
+        )
     # Not by the console itself: while a bar is drawn, what stands here puts the line above it.
     sys.stderr.write(line.get())
 

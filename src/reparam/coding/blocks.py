@@ -91,7 +91,7 @@ def decode_block(plan: Plan, block: Block, start: int, like: Rows) -> Rows:
     try:
         with torch.no_grad(), trusted():
             x = _pop_all(plan, block, start, like)
-    except (ValueError, RuntimeError, IndexError, OverflowError) as error:
+    except (ValueError, RuntimeError, LookupError, OverflowError) as error:
         raise ValueError(_damaged(block, start)) from error
     if _crc(x) != block.crc:
         raise ValueError(_damaged(block, start))

@@ -316,7 +316,7 @@ def _consistent(header: Header) -> None:
         raise ValueError(f"contradicts itself: {wrong}, n is {header.n}")
     columns = zip(table.rows, table.reach, table.batches, strict=True)
     for i, (rows, reach, batches) in enumerate(columns):
-        if reach << (header.grid + 1) >= POINTS:
+        if reach << (header.grid + 1) > POINTS:
             wrong = f"a grid that reaches to {reach} in steps of 2^-{header.grid}"
         elif rows > header.block:
             wrong = f"{rows} rows where blocks have {header.block}"

@@ -279,9 +279,10 @@ class NearLeaf(NormalLeaf):
 
     def push(self, stack: Any, symbols: Tensor) -> None:
         middle, steps = self._steps(len(symbols))
-        relative = (symbols - middle).to(torch.int32)
-        if (relative.abs() > steps).any():  # what no draw was, and the coder has no ValueError for
+        apart = symbols - middle
+        if (apart.abs() > steps).any():  # what no draw was, and the coder has no ValueError for
             raise ValueError("values are farther from the mean than any draw")
+        relative = apart.to(torch.int32)
         for family, chosen, parameters in reversed([*self._groups(middle, steps)]):
             stack.encode_reverse(relative[chosen].numpy(), family, *parameters)
 

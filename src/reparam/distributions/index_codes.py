@@ -147,9 +147,16 @@ class ModelDensity(Distribution):
 
         A bound that is averaged over draws in nats is none of exp(log p), which weights are.
         """
-        by = self.model.approximation
-        bounds = by == "tractable" or (by == "variational" and self.model.tightens)
-        return "lower bound" if bounds else "estimate"
+        model = self.model
+        bounded = model.approximation == "tractable" or model.tightens
+        return "lower bound" if self.bounds and bounded else "estimate"
+
+    @property
+    def bounds(self) -> bool:
+        """Not so where log Z is estimated, or log p found by a solver."""
+        found = self.model.log_partition
+        known = found is None or found.kind == "exact"
+        return known and self.model.approximation in ("tractable", "variational")
 
     @property
     def continuous(self) -> bool:  # type: ignore[override]

@@ -239,14 +239,14 @@ def bound_scores(
 
 
 def kind_of_bound(model: LatentVariable) -> Kind:
-    """Of the ELBO: a lower bound, unless log p(z) is known by an estimate.
+    """What the ELBO is: a lower bound, as its mean is in nats, unless log p(z) is an estimate.
 
     >>> from reparam.presets import build
     >>> kind_of_bound(build("vae", Space((9,), "binary"), latent_dim=2))
     'lower bound'
     """
     c = model.draw_condition(1, torch.Generator(model.anchor.device).manual_seed(0))
-    return "estimate" if model.prior(c).kind == "estimate" else BOUND
+    return BOUND if model.prior(c).bounds else "estimate"
 
 
 def posterior_gap(log_likelihood: Score, elbo: Score) -> Score:

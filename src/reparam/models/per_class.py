@@ -96,7 +96,7 @@ class PerClass(Density):
         """The mean of the parts' log Z over classes, and the least effective sample size.
 
         An error of log Z_y is in log p(x) as often as x is of class y: the mean over examples has
-        that of Σ p(y) log Z_y.
+        that of Σ p(y) log Z_y, where classes are as frequent in them as in training.
         """
         found = [self._of(label).log_partition for label in self.seen]
         known = [one for one in found if one is not None]

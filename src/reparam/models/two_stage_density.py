@@ -64,6 +64,7 @@ class TwoStageDensity(TwoStage, LatentVariable):
         super().__init__(codec, generator)
         self.layers = codec.layers
         self.log_prob_draws = self.draws_codes = codec.log_prob_draws
+        self.tightens = generator.approximation == "tractable" or generator.tightens
         self.surrogate, self.objective = codec.surrogate, ELBO()
 
     @property

@@ -18,7 +18,13 @@ from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
 from reparam.objectives.column_errors import ColumnErrors
 from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import PURE, Accepts, preset
-from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps, small_steps_of_tables
+from reparam.presets.steps import (
+    LARGE_STEPS,
+    LARGEST_STEPS,
+    QUICKER,
+    small_steps,
+    small_steps_of_tables,
+)
 
 FAMILY = "Autoencoders"
 OBJECTIVE = "min ‖x − g(f(x))‖²"
@@ -140,7 +146,7 @@ def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
 @preset(
     "sparse-ae",
     paper="Ng 2011, Sparse autoencoder (lecture notes)",
-    train=LARGE_STEPS,
+    train=LARGEST_STEPS,
     defaults={"latent_dim": 100, "hidden": ()},
     fixed={"network": "mlp"},
     when="For features that each answer to one pattern, such as a stroke.",

@@ -32,7 +32,7 @@ from reparam.presets.second_stages import (
     OfVectors,
     VectorPriorOptions,
 )
-from reparam.presets.steps import quick_where_small, small_steps_of_reals
+from reparam.presets.steps import quick_where_small, small_steps_of_reals, small_steps_of_tables
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "Models of discrete codes"
@@ -222,7 +222,7 @@ def vq_vae_2(
 @preset(
     "fsq-vae",
     paper="Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple",
-    train=quick_where_small,
+    train=small_steps_of_tables,
     fixed={**USUAL, "quantizer": "fsq"},
     small={name: v for name, v in SMALL.items() if name not in USUAL} | {"sizes": (65, 64)},
     when="For discrete codes without a codebook that could collapse.",

@@ -34,6 +34,7 @@ from reparam.models.flow import Flow
 from reparam.nets.masked import MADE
 from reparam.presets.flow_parts import Scales, coupling, flat, noise_flow
 from reparam.presets.registry import PURE, Accepts, preset
+from reparam.presets.steps import LARGEST_STEPS
 from reparam.space import ColumnKind
 
 FAMILY = "Normalizing flows"
@@ -134,7 +135,7 @@ class BendOptions(FlowOptions):
 @preset(
     "planar-flow",
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
-    train=steps,
+    train=LARGEST_STEPS,
     exact=("real",),
     small={"layers": 1},
     when="To see what a flow does, one bend at a time.",
@@ -147,7 +148,7 @@ def planar_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
 @preset(
     "radial-flow",
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
-    train=steps,
+    train=LARGEST_STEPS,
     exact=("real",),
     small={"layers": 1},
     when="To see what a flow does, one center at a time.",

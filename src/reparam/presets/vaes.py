@@ -208,6 +208,7 @@ def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
 
 @preset(
     "beta-vae",
+    train=small_steps_of_reals,
     paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts",
     when="To trade reconstruction for a simpler code of fewer, more separate dimensions.",
     objective="max E_q log p(x|z) − β KL(q(z|x) ‖ p(z))",

@@ -14,7 +14,7 @@ from torch import Tensor
 SIDE, MARGIN = 400, 12  # of the drawing, in its own units
 REACH = 1.6  # of the points' own range, that other points are shown in
 NAMED = 30  # classes at most whose names are written into the plot
-LETTER, RIM = 15.0, 4  # how wide a letter of a name is, of 24, and half of the rim around it
+LETTER, RIM = 19.0, 4  # how wide a letter of a name is, of 24, and half of the rim around it
 LETTERS = int((SIDE - 2 * RIM) / LETTER)  # of a name at most
 
 
@@ -104,7 +104,7 @@ def _caption(name: str, x: float, y: float, label: int) -> str:
 
     Pages have letters of their own: how wide a name is, is known about; where its end is, exactly.
     """
-    short = name if cell_len(name) <= LETTERS else f"{set_cell_size(name, LETTERS - 1)}…"
+    short = name if cell_len(name) <= LETTERS else f"{set_cell_size(name, LETTERS - 1).rstrip()}…"
     half, style = cell_len(short) * LETTER / 2, ""
     if x < RIM + half:
         x, style = RIM, ' style="text-anchor:start"'

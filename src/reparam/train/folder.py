@@ -184,7 +184,7 @@ class RunFolder:
             ) from error
 
     def rebuilt(self, seed: int) -> Model:
-        """The model, untrained; no larger than what lies beside ``run.json`` can be a state of."""
+        """The model, untrained; where there is a state, no larger than it can be one of."""
         described, state = self.read()["model"], self.path / STATE_FILE
         with Allotment(state.stat().st_size) if state.exists() else nullcontext():
             return rebuild(described, self.path, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -300,8 +301,8 @@ def _notes(
     ]
     if skewed:
         notes.append(
-            f"Positive and skewed: {listed(skewed)}; kind log (--kind {skewed[0]}=log) models the "
-            "logarithm."
+            f"Positive and skewed: {listed(skewed)}; kind log "
+            f"(--kind {shlex.quote(skewed[0])}=log) models the logarithm."
         )
     return notes
 

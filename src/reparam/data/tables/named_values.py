@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def _refuse(origin: str, name: str, names: Sequence[str], cells: int) -> None:
         raise ValueError(
             f"{origin}: column {name!r} is text with {len(names)} names, {which}; leave it out "
             f"(drop, --drop), or ask for it with kind={{{name!r}: 'category'}} "
-            f"(--kind {name}=category)"
+            f"(--kind {shlex.quote(name)}=category)"
         )
 
 

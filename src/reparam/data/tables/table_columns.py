@@ -378,7 +378,7 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
     raise ValueError(
         f"{origin}: {place}, column {others[0]!r} {held}; leave {what} out with "
         f"{drop_hint(others)}, encode {them} as numbers, or make {one} the label"
-        + (f"; if all cells are names, --kind {others[0]}=category" if text else "")
+        + (f"; if all cells are names, --kind {shlex.quote(others[0])}=category" if text else "")
     )
 
 
