@@ -118,13 +118,13 @@ def test_a_run_that_the_clock_ended_before_its_first_step():
 
 
 def test_a_run_that_only_solved_is_not_only_built(noise, monkeypatch):
-    """Real data are standardized before the first step."""
+    """Real data are standardized before the first step; the rate is not the preset's on them."""
     model, config = rp.build("vae", noise.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
     with pytest.warns(RuntimeWarning, match="before the first step"):
         entry = TrainedModel("VAE", model, {}, rp.fit(model, noise, config, progress=False), config)
     code = recipes.python(noise, [entry])
     assert "the clock decides when it ends" in code
-    assert code.endswith("rp.fit(model, data, seed=3, budget=1e-09)")
+    assert code.endswith("rp.fit(model, data, seed=3, budget=1e-09, lr=0.001)")
 
 
 def test_no_preset_has_a_budget_of_its_own():
