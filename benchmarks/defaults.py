@@ -48,8 +48,8 @@ GRID = (
 )
 MEASUREMENTS = 30  # of a tumor
 CLASSES, VALUES = 23, (6, 4, 10, 2, 9, 2, 2, 2, 12, 2, 5, 4, 4, 9, 9, 4, 3, 5, 9, 6, 7)
-# Their weights move or are learned, or players move against one another or a chain, or what is
-# learned is no code of x but features: no validation term says which training is better.
+# No validation term says which of their trainings is better: the objective's weights are learned or
+# move, it is a game of players, it depends on chains or, of dino, on a teacher that moves along.
 WITHOUT_JUDGE = {"l-vae", "dl-vae", "control-vae", "dynamic-vae", "pca"}
 WITHOUT_JUDGE |= {"gan", "vae-gan", "aae", "ebm", "rbm", "dino"}
 

@@ -27,10 +27,7 @@ def complain(kind: str, message: str) -> None:
     errors = console(stderr=True, soft_wrap=True)
     said = printable(" ".join(line.strip() for line in message.splitlines()))
     with errors.capture() as line:
-        errors.print(
-            Text(f"{kind}:", "bold red"),
-            Text(said),
-        )
+        errors.print(Text(f"{kind}:", "bold red"), Text(said))
     # Not by the console itself: while a bar is drawn, what stands here puts the line above it.
     sys.stderr.write(line.get())
 
